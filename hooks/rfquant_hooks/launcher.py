@@ -1,0 +1,81 @@
+"""``rfquant-run main.py config.yaml ...``: run the host's own script, unmodified, under hooks."""
+
+from __future__ import annotations
+
+import argparse
+import runpy
+import sys
+from pathlib import Path
+from typing import List, Optional, Sequence
+
+from .contract import PluginError
+from .instrument import instrument, uninstrument
+
+EPILOG = """\
+examples:
+  rfquant-run main.py configs/eval/eval.yaml
+  rfquant-run examples/demo_host/main.py examples/demo_host/configs/eval_digits_seu.yaml
+  torchrun --nproc_per_node 2 -m rfquant_hooks main.py configs/eval/eval.yaml
+
+Without a section of an installed plugin in the YAML, the script runs as `python main.py` does.
+Exit codes: the script's own; 2 when the configuration is wrong, or when the run did not do
+what the configuration asked for.
+"""
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="rfquant-run",
+        description="Run an RFQuant host's entry script with its plugins, without editing it.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "-p",
+        dest="plugins",
+        metavar="no:NAME",
+        action="append",
+        default=[],
+        help="do not load the installed plugin NAME (repeatable)",
+    )
+    parser.add_argument("script", help="the host's entry script, for example main.py")
+    parser.add_argument(
+        "args", nargs=argparse.REMAINDER, help="arguments of the script, passed on as they are"
+    )
+    options = parser.parse_args(argv)
+    for name in options.plugins:
+        if not name.startswith("no:"):
+            parser.error(f"argument -p: expected no:NAME, received {name!r}")
+    if not Path(options.script).is_file():
+        parser.error(f"script not found: {options.script}")
+    return options
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Run the launcher; returns the exit code. The script's own ``SystemExit`` passes through."""
+    options = parse(sys.argv[1:] if argv is None else argv)
+    return launch(options.script, options.args, [p[3:] for p in options.plugins])
+
+
+def launch(script: str, args: List[str], blocked: Sequence[str] = ()) -> int:
+    """Run ``script`` with ``args`` as ``python script args`` would, under hooks."""
+    old_argv, old_path = sys.argv, list(sys.path)
+    sys.argv = [script, *args]
+    sys.path.insert(0, str(Path(script).resolve().parent))
+    try:
+        session = instrument(blocked=blocked)
+        try:
+            runpy.run_path(script, run_name="__main__")
+        except BaseException as error:
+            failed = not (isinstance(error, SystemExit) and error.code in (None, 0))
+            session.close(error if failed else None)
+            raise
+        session.close()
+    except PluginError as error:
+        sys.stdout.flush()
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    finally:
+        uninstrument()
+        sys.argv, sys.path[:] = old_argv, old_path
+    return 0

@@ -1,0 +1,118 @@
+"""One run of a host: what the host, or its instrumentation, calls."""
+
+from __future__ import annotations
+
+import inspect
+from types import MappingProxyType
+from typing import Any, Callable, Dict, Mapping, Optional, Tuple
+
+import pluggy
+
+from .contract import Phase, PhaseOutcome, PluginError, setting
+from .profiles import PhaseFunction
+
+
+class Session:
+    """Carries a host through configure, phases and close.
+
+    A host that knows of plugins calls these methods itself; for one that does not,
+    :func:`rfquant_hooks.instrument` does.
+    """
+
+    def __init__(self, manager: pluggy.PluginManager) -> None:
+        self.manager = manager
+        self._config: Any = None
+        self._configured = False
+        self._closed = False
+        self._searched = False
+        self._phase: Optional[Phase] = None
+
+    def configure(self, config: Any) -> None:
+        """The host has read ``config``; a second call changes nothing."""
+        if not self._configured:
+            self._config = config
+            self.manager.hook.rfquant_configure(config=config, manager=self.manager)
+            self._configured = True
+
+    def model_built(self, model: Any) -> None:
+        """The quantized ``model`` exists and has not been run."""
+        if self._configured:
+            self.manager.hook.rfquant_model_built(config=self._config, model=model)
+
+    def run_phase(
+        self,
+        function: PhaseFunction,
+        call: Callable[..., Any],
+        args: Tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+    ) -> Any:
+        """Run the host's ``call(*args, **kwargs)`` as a phase and return its value.
+
+        Arguments are bound by name from the signature of ``call``, so that a fork with extra
+        parameters works unchanged. Exceptions propagate.
+        """
+        bound = inspect.signature(call).bind(*args, **kwargs)
+        named = _named(bound)
+        config = self._config
+        if function.config is not None and function.config in named:
+            config = named[function.config]
+            self.configure(config)
+        widths = None
+        if function.policy is not None and not self._is_searching(config):
+            widths = self.manager.hook.rfquant_bit_widths(config=config)
+        if widths is not None and function.policy is not None:
+            bound.arguments[function.policy] = function.write_policy(widths)
+            named = _named(bound)
+        if function.model not in named:
+            raise PluginError(
+                f"host function {function.module}.{function.function} has no parameter "
+                f"{function.model!r}: its parameters are {', '.join(named)}"
+            )
+        phase = Phase(
+            name=function.phase,
+            model=named[function.model],
+            config=config,
+            arguments=MappingProxyType(named),
+            bit_widths=widths,
+            parent=self._phase,
+        )
+        runs = 0
+
+        def run() -> PhaseOutcome:
+            nonlocal runs
+            runs += 1
+            value = call(*bound.args, **bound.kwargs)
+            return PhaseOutcome(value, function.read_metrics(value))
+
+        outer, self._phase = self._phase, phase
+        try:
+            outcome = self.manager.hook.rfquant_run_phase(phase=phase, run=run)
+            if outcome is None and runs == 0:
+                outcome = run()
+        finally:
+            self._phase = outer
+            self._searched = self._searched or function.phase == "search"
+        if not isinstance(outcome, PhaseOutcome):
+            raise PluginError(
+                f"a plugin answered phase {phase.name!r} with {outcome!r}, not a PhaseOutcome"
+            )
+        return outcome.value
+
+    def _is_searching(self, config: Any) -> bool:
+        """A search evaluates its own candidates: their widths are not ours to replace."""
+        inside = self._phase is not None and (
+            self._phase.name == "search" or self._phase.inside("search")
+        )
+        return bool(inside or self._searched or setting(config, "search", False))
+
+    def close(self, error: Optional[BaseException] = None) -> None:
+        """The run is over, by ``error`` if that is not None; a second call changes nothing."""
+        if self._configured and not self._closed:
+            self._closed = True
+            self.manager.hook.rfquant_unconfigure(error=error)
+
+
+def _named(bound: inspect.BoundArguments) -> Dict[str, Any]:
+    full = inspect.BoundArguments(bound.signature, bound.arguments.copy())
+    full.apply_defaults()
+    return dict(full.arguments)

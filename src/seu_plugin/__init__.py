@@ -1,0 +1,35 @@
+"""Single-event upsets in the weight memory of quantized neural networks.
+
+``FaultInjector``, ``setup_model_with_bit_width_config`` and ``load_bit_width_config_from_json``
+are imported when first asked for: a host run without a section never imports torch for us.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, List
+
+if TYPE_CHECKING:
+    from .compat import (
+        FaultInjector,
+        load_bit_width_config_from_json,
+        setup_model_with_bit_width_config,
+    )
+
+__version__ = "0.1.0"
+__all__ = [
+    "FaultInjector",
+    "load_bit_width_config_from_json",
+    "setup_model_with_bit_width_config",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        from . import compat
+
+        return getattr(compat, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> List[str]:
+    return sorted([*globals(), *__all__])

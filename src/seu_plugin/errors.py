@@ -1,0 +1,44 @@
+"""Errors, and the sentence that helps to mend a misspelled name."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Iterable, Optional
+
+from rfquant_hooks.contract import PluginError
+
+
+class SeuError(PluginError):
+    """Base of every error of this package."""
+
+
+class ConfigError(SeuError, ValueError):
+    """A setting is wrong: names its path, what is allowed and what was received."""
+
+
+class BitWidthError(SeuError, ValueError):
+    """A bit-width file or list does not fit its format or the model."""
+
+
+class SiteError(SeuError, ValueError):
+    """The model has no such site, or a site cannot be read as quantized memory."""
+
+
+class InjectionError(SeuError, RuntimeError):
+    """Injection was asked for and did not happen as asked."""
+
+
+class SeuWarning(UserWarning):
+    """Something that does not make a result wrong but that its reader should know."""
+
+
+def nearest(name: str, allowed: Iterable[str], cutoff: float = 0.6) -> Optional[str]:
+    """The allowed name most like ``name``, or None if none is like it."""
+    found = difflib.get_close_matches(name, list(allowed), n=1, cutoff=cutoff)
+    return found[0] if found else None
+
+
+def did_you_mean(name: str, allowed: Iterable[str]) -> str:
+    """``"; did you mean 'x'?"`` or the empty string."""
+    found = nearest(name, allowed)
+    return f"; did you mean {found!r}?" if found else ""

@@ -1,0 +1,243 @@
+"""One site under exposure: which fault map holds now, and putting it into the weight."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import Any, Dict, Iterator, Mapping, Optional, Tuple
+
+import torch
+
+from .codecs import codec
+from .config import InjectionSettings
+from .errors import InjectionError
+from .fault_map import FaultMap, draw_fault_map
+from .seeding import Stream
+from .sites import Site, check_width
+from .statistics import Counter
+
+
+class ForwardState:
+    """What all sites of an injector share: where the model is in its forwards.
+
+    ``draw`` is the exposure draw of the current forward. It moves on with the first site that
+    a forward of the root model exposes to a new map, and stays for the whole forward and for
+    its recomputation in backward (activation checkpointing).
+    """
+
+    def __init__(
+        self,
+        settings: InjectionSettings,
+        seed: int,
+        device: Optional[torch.device],
+        exposure_draw: int,
+    ) -> None:
+        self.settings = settings
+        self.seed = seed
+        self.device = device
+        self.codec = codec(settings.encoding)
+        self.next_draw = exposure_draw
+        self.suspensions = 0
+        self.reset()
+
+    def reset(self) -> None:
+        self.draw: Optional[int] = None
+        self.trained = False
+        self.used_clean: Dict[str, None] = {}  # an ordered set
+        self._new_forward = False
+        self._calibrating = False
+
+    @contextmanager
+    def root_forward(self, calibrating: bool) -> Iterator[None]:
+        self._new_forward = True
+        self._calibrating = calibrating and self.settings.bn_calibration == "clean"
+        try:
+            yield
+        finally:
+            self._calibrating = False
+
+    def exposes(self, training: bool) -> bool:
+        """Whether a site used now, by a layer in this mode, is to be faulted."""
+        if self.suspensions or self._calibrating:
+            return False
+        if training:
+            return self.settings.enable_in_training
+        return self.settings.enable_in_inference
+
+    def note_clean(self, training: bool) -> None:
+        """Remember why a site was used and not faulted."""
+        if self.suspensions:
+            self.used_clean["under suspension"] = None
+        elif self._calibrating:
+            self.used_clean["in clean BatchNorm calibration"] = None
+        else:
+            self.used_clean["in train mode" if training else "in eval mode"] = None
+
+    def exposure_draw(self, name: str, training: bool) -> int:
+        """The exposure draw of the map that holds now; 0 while maps are static."""
+        persistence = self.settings.persistence
+        if persistence == "static" or (persistence == "auto" and not training):
+            return 0
+        if self._new_forward:
+            self._new_forward = False
+            self.draw = self.next_draw
+            self.next_draw += 1
+        if self.draw is None:
+            raise InjectionError(
+                f"layer {name!r} was called outside a forward of the model given to the "
+                "injector, so 'per_forward' does not say which fault map it sees: use "
+                "persistence 'static', or give the injector the model that you call"
+            )
+        return self.draw
+
+
+class ExposedSite:
+    """A site, the fault maps it has seen, and how deep inside its layer the program is."""
+
+    def __init__(self, site: Site, state: ForwardState) -> None:
+        self.site = site
+        self.depth = 0
+        self._state = state
+        self.reset()
+
+    def reset(self) -> None:
+        self.depth = 0
+        self.calls = 0
+        self.counter = Counter(self.site.name)
+        self.forget_maps()
+
+    def forget_maps(self) -> None:
+        self._draw: Optional[int] = None
+        self._maps: Dict[int, Tuple[FaultMap, torch.Tensor, torch.Tensor]] = {}
+
+    @contextmanager
+    def inside_layer(self) -> Iterator[None]:
+        """Around one forward of the layer. Raises InjectionError if the layer was to be
+        faulted and did not ask its quantizer for a weight."""
+        before = self.calls
+        self.depth += 1
+        try:
+            yield
+        finally:
+            self.depth -= 1
+        layer = self.site.layer
+        if self.calls == before and self._state.exposes(layer.training):
+            raise InjectionError(
+                f"layer {self.site.name!r} ran without quantizing its weight (its width is "
+                f"{getattr(layer, 'bits', None)}): there is no quantized memory to upset"
+            )
+
+    def expose(
+        self, clean: torch.Tensor, args: Tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> torch.Tensor:
+        """The quantizer's fresh output ``clean``, with the upsets of the current fault map.
+
+        Patched in place: untouched words keep their bits, and the gradient passes straight
+        through. Raises SiteError or InjectionError if the value is not quantized memory.
+        """
+        layer = self.site.layer
+        self.calls += 1
+        if not self._state.exposes(layer.training):
+            self._state.note_clean(layer.training)
+            return clean
+        self._state.trained = self._state.trained or layer.training
+        width = self._width(args, kwargs)
+        draw = self._state.exposure_draw(self.site.name, layer.training)
+        fault_map, index, mask = self._current_map(width, draw, clean.device)
+        self.counter.forwards += 1
+        if not fault_map.upsets:
+            return clean
+        if clean.data_ptr() == layer.weight.data_ptr() or clean.shape != layer.weight.shape:
+            raise InjectionError(
+                f"site {self.site.name!r}: its quantizer gave back no fresh tensor of the "
+                f"weight's shape {tuple(layer.weight.shape)}, so it does not quantize"
+            )
+        if not clean.is_contiguous():
+            clean = clean.contiguous()
+        values = self._faulted_values(clean, width, index, mask)
+        faulted: torch.Tensor = _Patch.apply(clean, index, values)
+        return faulted
+
+    def _width(self, args: Tuple[Any, ...], kwargs: Mapping[str, Any]) -> int:
+        bits = kwargs["bits"] if "bits" in kwargs else args[1] if len(args) > 1 else None
+        if bits is None:
+            raise InjectionError(
+                f"site {self.site.name!r}: its layer called the quantizer without a width"
+            )
+        width = int(bits)
+        check_width(self.site.name, width)
+        return width
+
+    def _current_map(
+        self, width: int, draw: int, device: torch.device
+    ) -> Tuple[FaultMap, torch.Tensor, torch.Tensor]:
+        if draw != self._draw:
+            self.forget_maps()
+            self._draw = draw
+        if width not in self._maps:
+            settings, state = self._state.settings, self._state
+            stream = Stream(state.seed, self.site.name, settings.trial, draw)
+            fault_map = draw_fault_map(stream, self.site.words, width, settings.ber)
+            selected = _selected_bits(settings.bits, width)
+            if selected != (1 << width) - 1:
+                fault_map = fault_map.restricted_to(selected)
+            self._count(fault_map, width, selected)
+            where = state.device or device
+            index = torch.from_numpy(fault_map.index).to(device)
+            self._maps[width] = (fault_map, index, torch.from_numpy(fault_map.mask).to(where))
+        return self._maps[width]
+
+    def _count(self, fault_map: FaultMap, width: int, selected: int) -> None:
+        counter = self.counter
+        counter.maps += 1
+        counter.words += self.site.words
+        counter.bits += self.site.words * bin(selected).count("1")
+        counter.upsets += fault_map.upsets
+        counter.words_hit += len(fault_map.index)
+        counter.widths[width] = None
+
+    def _faulted_values(
+        self, clean: torch.Tensor, width: int, index: torch.Tensor, mask: torch.Tensor
+    ) -> torch.Tensor:
+        """What the hit words read as; clean's dtype, shape [words hit]."""
+        scale = self.site.step_size(width).reshape(-1)
+        if scale.numel() > 1:
+            scale = scale[torch.div(index, clean[0].numel(), rounding_mode="floor")]
+        hit = clean.detach().reshape(-1)[index].to(mask.device)
+        scale = scale.to(mask.device)
+        ratio = hit / scale
+        code = torch.round(ratio)
+        if mask.device.type == "cpu" and bool(((ratio - code).abs() > 0.01).any()):
+            raise InjectionError(
+                f"site {self.site.name!r}: weights are no multiples of the step size at width "
+                f"{width}, so they are not the codes of a quantized memory"
+            )
+        codec = self._state.codec
+        stored = codec.encode(code.to(torch.int32), width) ^ mask
+        return (codec.decode(stored, width) * scale).to(clean)
+
+
+class _Patch(torch.autograd.Function):
+    """Writes values into a tensor in place; the gradient passes straight through."""
+
+    @staticmethod
+    def forward(  # type: ignore[override]
+        ctx: Any, clean: torch.Tensor, index: torch.Tensor, values: torch.Tensor
+    ) -> torch.Tensor:
+        ctx.mark_dirty(clean)
+        clean.view(-1).index_copy_(0, index, values)
+        return clean
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> Any:  # type: ignore[override]
+        return grad, None, None
+
+
+def _selected_bits(bits: Any, width: int) -> int:
+    """The exposed bit positions of a word as a mask."""
+    if bits == "all":
+        return (1 << width) - 1
+    if bits == "msb":
+        return 1 << (width - 1)
+    if bits == "lsb":
+        return 1
+    return sum(1 << position for position in bits if position < width)

@@ -1,0 +1,112 @@
+"""One draw of the BER fault model over a site: which words are hit, and which bits of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from .errors import SiteError
+from .fault_model import upset_count
+from .seeding import Stream
+
+#: From this share of flipped bits on, a bit map is faster than sorting positions.
+DENSE_FROM = 0.02
+#: Positions are 32-bit fractions of 64-bit words.
+BITS_LIMIT = 1 << 32
+MAX_WIDTH = 16
+
+
+@dataclass(frozen=True)
+class FaultMap:
+    """The upsets of one site.
+
+    ``index``: words hit, ascending and distinct; int64 of shape [words hit]. ``mask``: the
+    bits of each that flip, bit 0 the least significant; int32 of the same shape, never 0.
+    """
+
+    index: npt.NDArray[np.int64]
+    mask: npt.NDArray[np.int32]
+    upsets: int
+
+    def restricted_to(self, bits: int) -> FaultMap:
+        """The upsets in the bit positions set in ``bits`` only."""
+        mask = self.mask & np.int32(bits)
+        hit = np.flatnonzero(mask)
+        mask = mask[hit]
+        return FaultMap(self.index[hit], mask, int(_popcounts()[mask].sum(dtype=np.int64)))
+
+
+def draw_fault_map(stream: Stream, words: int, width: int, ber: float) -> FaultMap:
+    """Draw the fault map of a site of ``words`` words of ``width`` bits from ``stream``.
+
+    Stream v1: the first 64-bit word gives the number of upsets n, the following ones bit
+    positions, of which the first n distinct ones are the map; position q is bit q % width of
+    word q // width. The sparse and the dense path find the same set. Hence for one stream the
+    map at a lower BER is a subset of the map at a higher one.
+
+    Raises SiteError for a site of 2**32 bits or more, or a width outside 1 to 16.
+    """
+    if not 1 <= width <= MAX_WIDTH:
+        raise SiteError(f"width {width}: fault maps are drawn for widths 1 to {MAX_WIDTH}")
+    bits = words * width
+    if bits >= BITS_LIMIT:
+        raise SiteError(f"{words} words of {width} bits: a site must be smaller than 2**32 bits")
+    n = upset_count(stream.word(), bits, ber)
+    if n == bits:
+        full = np.full(words, (1 << width) - 1, dtype=np.int32)
+        return FaultMap(np.arange(words, dtype=np.int64), full, n)
+    draw = _draw_dense if n >= DENSE_FROM * bits else _draw_sparse
+    return draw(stream, words, width, n)
+
+
+def _draw_sparse(stream: Stream, words: int, width: int, n: int) -> FaultMap:
+    bits = words * width
+    positions = np.empty(0, dtype=np.int64)
+    # Drawing exactly what is missing never overshoots the first n distinct positions.
+    while positions.size < n:
+        more = stream.positions(n - positions.size, bits)
+        positions = _sorted_distinct(np.concatenate((positions, more)))
+    index = positions // width
+    mask = np.left_shift(np.int32(1), (positions - index * width).astype(np.int32))
+    if n > 1:
+        starts = np.flatnonzero(np.concatenate(([True], index[1:] != index[:-1])))
+        index, mask = index[starts], np.bitwise_or.reduceat(mask, starts)
+    return FaultMap(index, mask, n)
+
+
+def _draw_dense(stream: Stream, words: int, width: int, n: int) -> FaultMap:
+    bits = words * width
+    flipped = np.zeros(bits, dtype=np.bool_)
+    flipped[stream.positions(n, bits)] = True
+    missing = n - int(np.count_nonzero(flipped))
+    while missing:
+        more = stream.positions(missing, bits)
+        more = _sorted_distinct(more[~flipped[more]])
+        flipped[more] = True
+        missing -= more.size
+    packed = np.packbits(flipped.reshape(words, width), axis=1, bitorder="little")
+    masks = packed[:, 0].astype(np.int32)
+    if width > 8:
+        masks |= packed[:, 1].astype(np.int32) << 8
+    index = np.flatnonzero(masks)
+    return FaultMap(index, masks[index], n)
+
+
+def _sorted_distinct(values: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    # numpy.unique hashes from numpy 2.3 on, which is slower here than sorting.
+    values.sort()
+    first = np.ones(values.size, dtype=np.bool_)
+    np.not_equal(values[1:], values[:-1], out=first[1:])
+    return values[first]
+
+
+@lru_cache(maxsize=1)
+def _popcounts() -> npt.NDArray[np.uint8]:
+    """Number of set bits of every 16-bit value; numpy has no popcount before 2.0."""
+    table = np.zeros(1 << MAX_WIDTH, dtype=np.uint8)
+    for bit in range(MAX_WIDTH):
+        table[1 << bit : 2 << bit] = table[: 1 << bit] + 1
+    return table

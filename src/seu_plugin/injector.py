@@ -1,0 +1,324 @@
+"""FaultInjector: upsets in the weight memory of a quantized model, and back again."""
+
+from __future__ import annotations
+
+import warnings
+from contextlib import contextmanager
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
+
+import torch
+from torch import nn
+
+from .activations import FreshStepSizes
+from .codecs import codec
+from .config import InjectionSettings, parse_settings
+from .errors import ConfigError, InjectionError, SeuWarning
+from .exposure import ExposedSite, ForwardState
+from .forwards import TakenForward
+from .report import injection_table, print_table
+from .seeding import fresh_seed
+from .sites import Site, select_sites, unwrap
+from .statistics import SiteStatistics, check_upsets
+
+Layers = Union[str, Sequence[str], Mapping[str, Any], None]
+
+
+class FaultInjector:
+    """Flips stored weight bits of a quantized model with an exact bit error rate.
+
+    Between :meth:`enable` and :meth:`disable` (or inside ``with``), every stored bit of every
+    selected site is upset independently with probability ``ber`` in the weight that the
+    layer's own forward uses. Gradients pass straight through to the clean weight. Afterwards
+    the model is bit-identical to before.
+
+    Parameters
+    ----------
+    model: quantized model, wrapped in DistributedDataParallel or not.
+    mode: fault model; ``"ber"``.
+    ber: bit error rate in [0, 1], per stored bit and fault map.
+    device: where codes are flipped; default: where the weight is.
+    enable_in_training, enable_in_inference: inject while a layer is in train / eval mode.
+    seed: in [0, 2**64); None draws one from the operating system (see :attr:`seed`), the same
+        on every rank of an initialized process group.
+    layers: glob pattern(s) over site names, or ``{"include": [...], "exclude": [...]}``.
+    bits, encoding, persistence, bn_calibration, trial: as the YAML keys of these names.
+    exposure_draw: counter of the first fault map of ``per_forward`` persistence.
+
+    Raises ConfigError for a bad argument, SiteError if the model has no such sites.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        mode: str = "ber",
+        ber: Optional[float] = None,
+        device: Union[str, torch.device, None] = None,
+        enable_in_training: bool = True,
+        enable_in_inference: bool = True,
+        seed: Optional[int] = None,
+        *,
+        layers: Layers = None,
+        bits: Union[str, Sequence[int]] = "all",
+        encoding: str = "twos_complement",
+        persistence: str = "auto",
+        bn_calibration: str = "clean",
+        trial: int = 0,
+        exposure_draw: int = 0,
+    ) -> None:
+        given = {
+            "mode": mode,
+            "ber": ber,
+            "device": None if device is None else str(device),
+            "enable_in_training": enable_in_training,
+            "enable_in_inference": enable_in_inference,
+            "seed": seed,
+            "layers": _selection(layers),
+            "bits": bits,
+            "encoding": encoding,
+            "persistence": persistence,
+            "bn_calibration": bn_calibration,
+            "trial": trial,
+        }
+        settings = parse_settings(given)
+        self.model = model
+        self.settings = settings
+        self.device = check_device(settings.device)
+        self.seed = settings.seed if settings.seed is not None else _agreed_seed()
+        self.sites = select_sites(model, settings.layers)
+        check_grids(self.sites, settings)
+        self._state = ForwardState(settings, self.seed, self.device, exposure_draw)
+        self._exposed = [ExposedSite(site, self._state) for site in self.sites]
+        self._taken: List[TakenForward] = []
+        self._fresh: Optional[FreshStepSizes] = None
+
+    @classmethod
+    def from_settings(
+        cls, model: nn.Module, settings: InjectionSettings, exposure_draw: int = 0
+    ) -> FaultInjector:
+        """An injector for validated settings (a section, say)."""
+        names = InjectionSettings.model_fields
+        arguments = {name: getattr(settings, name) for name in names}
+        return cls(model, exposure_draw=exposure_draw, **arguments)
+
+    def __repr__(self) -> str:
+        s = self.settings
+        return f"FaultInjector(ber={s.ber:g}, seed={self.seed}, sites={len(self.sites)})"
+
+    @property
+    def enabled(self) -> bool:
+        return bool(self._taken)
+
+    def enable(self, widths_set_later: bool = False) -> FaultInjector:
+        """Start to inject. A second call changes nothing. Statistics start at zero.
+
+        ``widths_set_later``: layers may have no width yet, since the code that runs the model
+        sets them before each forward (as the host's ``train`` does). Raises SiteError if a selected site has no width or step size yet, InjectionError if
+        another injector is enabled on one of the sites (and then changes nothing).
+        """
+        if self._taken:
+            return self
+        for site in self.sites:
+            width = None if widths_set_later else site.width
+            if width is not None:
+                site.step_size(width)
+        self._state.reset()
+        for exposed in self._exposed:
+            exposed.reset()
+        taken: List[TakenForward] = []
+        try:
+            taken.append(_RootForward(unwrap(self.model), repr(self), self._state))
+            for exposed in self._exposed:
+                taken.append(_LayerForward(exposed.site.layer, repr(self), exposed))
+                taken.append(_QuantizerForward(exposed.site.quantizer, repr(self), exposed))
+        except BaseException:
+            _give_back(taken)
+            raise
+        self._taken = taken
+        self._fresh = FreshStepSizes(self.model)
+        return self
+
+    def disable(self) -> None:
+        """Stop to inject and give the model back as it was. A second call changes nothing.
+
+        Raises InjectionError if BER > 0 and nothing was injected since :meth:`enable`, or if
+        the upsets made contradict the BER. The model is restored first.
+        """
+        if self._taken:
+            self._restore()
+            self._check()
+
+    def __enter__(self) -> FaultInjector:
+        return self.enable()
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        if error is None:
+            self.disable()
+        elif self._taken:
+            self._restore()  # the error in flight says more than our checks would
+
+    @contextmanager
+    def suspended(self) -> Iterator[None]:
+        """Forwards inside run clean, and count nothing."""
+        self._state.suspensions += 1
+        try:
+            yield
+        finally:
+            self._state.suspensions -= 1
+
+    def statistics(self) -> Dict[str, SiteStatistics]:
+        """Words and bits exposed, upsets made, words hit, by site name; since ``enable``."""
+        return {e.site.name: e.counter.frozen(self.settings.ber) for e in self._exposed}
+
+    def print_summary(self) -> None:
+        """Print :meth:`statistics` as a table (on rank 0 of a process group)."""
+        if rank() == 0:
+            print_table(injection_table(list(self.statistics().values()), self.seed))
+
+    def _restore(self) -> None:
+        _give_back(self._taken)
+        self._taken = []
+        for exposed in self._exposed:
+            exposed.forget_maps()
+        if self._fresh is not None and not self._state.trained:
+            self._fresh.restore()
+        self._fresh = None
+
+    def _check(self) -> None:
+        statistics = list(self.statistics().values())
+        check_upsets(statistics)
+        unexposed = [s.name for s in statistics if not s.forwards]
+        if not unexposed or self.settings.ber == 0.0:
+            return
+        if len(unexposed) == len(statistics):
+            raise InjectionError(f"{self!r} was asked to inject and did not: {self._why_not()}")
+        warnings.warn(
+            f"{self!r}: no forward passed through {', '.join(unexposed)}", SeuWarning, stacklevel=3
+        )
+
+    def _why_not(self) -> str:
+        if not self._state.used_clean:
+            return "not one forward passed through a selected site"
+        modes = " and ".join(self._state.used_clean)
+        return f"its sites were only used {modes}, where it does not inject"
+
+
+class _RootForward(TakenForward):
+    """Marks one forward of the whole model."""
+
+    def __init__(self, module: nn.Module, owner: str, state: ForwardState) -> None:
+        super().__init__(module, owner)
+        self._state = state
+        self._norms = [
+            m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)
+        ]
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        # The host calibrates BatchNorm with the model in eval mode and its BatchNorms alone
+        # in train mode (util/utils.py, reset_batchnorm_stats).
+        calibrating = not self.module.training and any(m.training for m in self._norms)
+        with self._state.root_forward(calibrating):
+            return self.original(*args, **kwargs)
+
+
+class _LayerForward(TakenForward):
+    """Marks the inside of a layer: quantizer calls elsewhere see clean weights."""
+
+    def __init__(self, module: nn.Module, owner: str, exposed: ExposedSite) -> None:
+        super().__init__(module, owner)
+        self._exposed = exposed
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        with self._exposed.inside_layer():
+            return self.original(*args, **kwargs)
+
+
+class _QuantizerForward(TakenForward):
+    """Puts the upsets into what the weight quantizer gives to its layer."""
+
+    def __init__(self, module: nn.Module, owner: str, exposed: ExposedSite) -> None:
+        super().__init__(module, owner)
+        self._exposed = exposed
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        clean = self.original(*args, **kwargs)
+        if self._exposed.depth == 0:
+            return clean
+        return self._exposed.expose(clean, args, kwargs)
+
+
+def _give_back(taken: List[TakenForward]) -> None:
+    for forward in reversed(taken):
+        forward.give_back()
+
+
+def _selection(layers: Layers) -> Any:
+    if layers is None:
+        return {}
+    if isinstance(layers, str) or not isinstance(layers, (Mapping, Sequence)):
+        return layers if hasattr(layers, "include") else {"include": layers}
+    return layers if isinstance(layers, Mapping) else {"include": tuple(layers)}
+
+
+def check_device(device: Optional[str]) -> Optional[torch.device]:
+    """Parse a device. Raises ConfigError if torch does not know it or cannot use it here."""
+    if device is None:
+        return None
+    try:
+        parsed = torch.device(device)
+        torch.empty(0, device=parsed)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(
+            f"device: cannot be used here; received {device!r} ({reason})"
+        ) from error
+    return parsed
+
+
+def check_grids(sites: Sequence[Site], settings: InjectionSettings) -> None:
+    """Raise ConfigError if the encoding cannot hold the codes of a site, or if no site has one
+    of the listed bit positions."""
+    chosen = codec(settings.encoding)
+    for site in sites:
+        quantizer = site.quantizer
+        unsigned = bool(getattr(quantizer, "all_positive", False))
+        lowest = 0 if unsigned else -2 + bool(getattr(quantizer, "symmetric", False))
+        highest = 3 if unsigned else 1  # the grid of width 2 tells signed from unsigned
+        if lowest < chosen.lowest(2) or highest > chosen.highest(2):
+            grid = "unsigned" if unsigned else "asymmetric signed" if lowest == -2 else "signed"
+            raise ConfigError(
+                f"encoding: {settings.encoding!r} cannot hold the {grid} codes of site "
+                f"{site.name!r}"
+            )
+    if not isinstance(settings.bits, str):
+        widest = max(_widest(site) for site in sites)
+        for position in settings.bits:
+            if position >= widest:
+                raise ConfigError(
+                    f"bits: no selected site has a bit {position}; the widest has {widest} bits "
+                    f"(0 ... {widest - 1})"
+                )
+
+
+def _widest(site: Site) -> int:
+    fixed = getattr(site.layer, "fixed_bits", None)
+    if fixed is not None:
+        return int(fixed[0])
+    offered: Tuple[int, ...] = tuple(getattr(site.quantizer, "bit_list", ()) or ())
+    return max(offered) if offered else 16
+
+
+def _distributed() -> bool:
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
+
+
+def rank() -> int:
+    """This process's rank; 0 without a process group."""
+    return torch.distributed.get_rank() if _distributed() else 0
+
+
+def _agreed_seed() -> int:
+    """A fresh seed, the same on every rank."""
+    agreed = [fresh_seed()]
+    if _distributed():
+        torch.distributed.broadcast_object_list(agreed, src=0)
+    return agreed[0]

@@ -1,0 +1,60 @@
+"""Tables for people: what was exposed and what it cost."""
+
+from __future__ import annotations
+
+from typing import Optional, Sequence, Tuple
+
+from rich.console import Console
+from rich.table import Table
+
+from .statistics import SiteStatistics
+
+
+def injection_table(sites: Sequence[SiteStatistics], seed: Optional[int]) -> Table:
+    """Upsets by site, with the number that the BER leads to expect."""
+    ber = sites[0].ber if sites else 0.0
+    table = Table(title=f"Upsets made at BER {ber:g}, seed {seed}", title_justify="left")
+    table.add_column("Site", overflow="fold")
+    for name in ("Width", "Words", "Bits", "Upsets", "Expected", "Words hit"):
+        table.add_column(name, justify="right")
+    for s in sites:
+        widths = ",".join(map(str, s.widths)) or "-"
+        table.add_row(s.name, widths, *_counts(s.words, s.bits, s.upsets, s.expected, s.words_hit))
+    if len(sites) > 1:
+        table.add_section()
+        sums = [sum(getattr(s, n) for s in sites) for n in ("words", "bits", "upsets", "words_hit")]
+        table.add_row("all", "", *_counts(*sums[:3], sum(s.expected for s in sites), sums[3]))
+    return table
+
+
+def _counts(
+    words: int, bits: int, upsets: int, expected: float, words_hit: int
+) -> Tuple[str, str, str, str, str]:
+    return f"{words:,}", f"{bits:,}", f"{upsets:,}", f"{expected:,.4g}", f"{words_hit:,}"
+
+
+def print_table(table: Table) -> None:
+    """Print to standard output, as it is at the time of the call; wide enough for a file."""
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=100)
+    console.print(table)
+
+
+def accuracy_lines(
+    golden: Sequence[float], faulted: Sequence[float], ber: float
+) -> Sequence[str]:
+    """What the upsets cost, one line for each architecture evaluated (top-1 in percent)."""
+    lines = []
+    for position, after in enumerate(faulted):
+        name = f" of architecture {position}" if len(faulted) > 1 else ""
+        if position < len(golden):
+            before = golden[position]
+            lines += [
+                f"golden accuracy{name}:  {before:.2f} %",
+                f"faulted accuracy{name}: {after:.2f} % at BER {ber:g}",
+                f"accuracy drop{name}:    {before - after:.2f} percentage points",
+            ]
+        else:
+            lines.append(f"faulted accuracy{name}: {after:.2f} % at BER {ber:g}")
+    return lines

@@ -1,0 +1,169 @@
+"""The plugin at work: hook implementations for a host whose configuration has the section."""
+
+from __future__ import annotations
+
+import random
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Callable, Iterator, List, Optional
+
+import numpy as np
+import torch
+
+from rfquant_hooks.contract import BitWidths, Phase, PhaseOutcome, hookimpl
+
+from .bit_widths import apply_bit_widths, check_bit_widths, dynamic_layers, read_bit_widths
+from .config import SECTION, FaultInjectionSection
+from .errors import BitWidthError, InjectionError
+from .injector import FaultInjector, check_device, check_grids, rank
+from .report import accuracy_lines
+from .sites import select_sites
+
+Run = Callable[[], PhaseOutcome]
+
+
+class Runtime:
+    """Brackets the host's phases with the injector. Raises SeuError for a bad file at once."""
+
+    def __init__(self, section: FaultInjectionSection) -> None:
+        self.section = section
+        self.widths: Optional[BitWidths] = None
+        self._active: List[FaultInjector] = []
+        self._injected = False
+        self._ran_clean: List[str] = []
+        check_device(section.device)
+        source = section.bit_width_config
+        if source is not None:
+            self.widths = read_bit_widths(find_file(source.path), source.index)
+
+    @hookimpl
+    def rfquant_model_built(self, config: Any, model: Any) -> None:
+        if self.widths is not None:
+            check_bit_widths(model, self.widths)
+        check_grids(select_sites(model, self.section.layers), self.section)
+
+    @hookimpl
+    def rfquant_bit_widths(self, config: Any) -> Optional[BitWidths]:
+        return self.widths
+
+    @hookimpl
+    def rfquant_run_phase(self, phase: Phase, run: Run) -> Optional[PhaseOutcome]:
+        if phase.name == "calibrate":
+            return self._calibrate(run)
+        if phase.name == "validate" and not phase.inside("search"):
+            if self.section.enable_in_inference:
+                return self._validate(phase, run)
+        elif phase.name == "train" and self.section.enable_in_training:
+            return self._train(phase, run)
+        self._ran_clean.append(phase.name)
+        return None
+
+    @hookimpl
+    def rfquant_unconfigure(self, error: Optional[BaseException]) -> None:
+        if error is None and not self._injected:
+            ran = ", ".join(dict.fromkeys(self._ran_clean)) or "nothing"
+            raise InjectionError(
+                f"{SECTION} is enabled, but the run ended without an injection: the host ran "
+                f"{ran}, with enable_in_training {self.section.enable_in_training} and "
+                f"enable_in_inference {self.section.enable_in_inference}"
+            )
+
+    def _validate(self, phase: Phase, run: Run) -> PhaseOutcome:
+        if phase.bit_widths is not None:
+            apply_bit_widths(phase.model, phase.bit_widths)
+        golden: Optional[PhaseOutcome] = None
+        if self.section.golden_run:
+            self._say("golden run (no upsets):")
+            with host_rng_restored():
+                golden = run()
+        injector = FaultInjector.from_settings(phase.model, self.section)
+        self._say(f"faulted run (BER {self.section.ber:g}, seed {injector.seed}):")
+        with self._enabled(injector):
+            outcome = run()
+        if phase.bit_widths is not None:
+            check_evaluated_widths(injector, phase.bit_widths)
+        injector.print_summary()
+        before = golden.metrics if golden is not None else ()
+        for line in accuracy_lines(before, outcome.metrics, self.section.ber):
+            self._say(line)
+        self._say(
+            f"one draw is an anecdote: change {SECTION}.seed or .trial for another, "
+            ".ber, .layers or .bits for another question"
+        )
+        return outcome
+
+    def _train(self, phase: Phase, run: Run) -> PhaseOutcome:
+        # The upper half of the draw counter is the epoch: a resumed training meets the same
+        # maps as one that never stopped.
+        epoch = max(int(phase.arguments.get("epoch") or 0), 0)
+        injector = FaultInjector.from_settings(
+            phase.model, self.section, exposure_draw=epoch << 32
+        )
+        with self._enabled(injector, widths_set_later=True):
+            outcome = run()
+        sites = injector.statistics().values()
+        self._say(
+            f"epoch {epoch}: {sum(s.upsets for s in sites):,} upsets in "
+            f"{sum(s.bits for s in sites):,} bits exposed, expected "
+            f"{sum(s.expected for s in sites):,.4g} (BER {self.section.ber:g}, "
+            f"seed {injector.seed})"
+        )
+        return outcome
+
+    def _calibrate(self, run: Run) -> Optional[PhaseOutcome]:
+        if not self._active or self.section.bn_calibration == "faulty":
+            return None
+        with self._active[-1].suspended():
+            return run()
+
+    @contextmanager
+    def _enabled(self, injector: FaultInjector, widths_set_later: bool = False) -> Iterator[None]:
+        self._active.append(injector)
+        try:
+            injector.enable(widths_set_later)
+            with injector:
+                yield
+            self._injected = True
+        finally:
+            self._active.pop()
+
+    def _say(self, line: str) -> None:
+        if rank() == 0:
+            print(f"seu-plugin: {line}", flush=True)
+
+
+def find_file(path: str) -> Path:
+    """``path`` as seen from the working directory, or else from the host script's folder."""
+    beside_script = Path(sys.argv[0]).resolve().parent / path
+    return beside_script if not Path(path).exists() and beside_script.exists() else Path(path)
+
+
+def check_evaluated_widths(injector: FaultInjector, widths: BitWidths) -> None:
+    """Raise BitWidthError if the host evaluated other widths than it was given."""
+    wanted = {
+        layer.name: width
+        for layer, width in zip(dynamic_layers(injector.model), widths.weights)
+    }
+    for name, site in injector.statistics().items():
+        if name in wanted and site.widths != (wanted[name],):
+            raise BitWidthError(
+                f"{widths.source}: gives {name!r} {wanted[name]} bits, but the host evaluated "
+                f"it at {', '.join(map(str, site.widths))}"
+            )
+
+
+@contextmanager
+def host_rng_restored() -> Iterator[None]:
+    """The golden run leaves the host's generators as it found them, so that the faulted run
+    sees the same data in the same order and a later phase the numbers of a single run."""
+    python, numpy, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else None
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
+        torch.set_rng_state(cpu)
+        if cuda is not None:
+            torch.cuda.set_rng_state_all(cuda)

@@ -1,0 +1,58 @@
+"""Where randomness comes from: stream v1, one Philox4x64-10 stream for each fault map.
+
+Global generators (torch, numpy, random) are never read or seeded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+
+import numpy as np
+import numpy.typing as npt
+
+SEED_LIMIT = 1 << 64
+_WORD = 64
+
+
+def site_key(name: str) -> int:
+    """64-bit BLAKE2b hash of a site's name: its place among the streams of a seed."""
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "little")
+
+
+def fresh_seed() -> int:
+    """A seed from the operating system, in [0, 2**63)."""
+    return secrets.randbits(63)
+
+
+class Stream:
+    """The raw 64-bit words of one fault map, in order.
+
+    Philox4x64-10 (Salmon et al., SC 2011, as numpy's raw bit generator) with the 128-bit key
+    (seed, hash of the site name); the upper two of the four 64-bit counter words are (trial,
+    exposure draw), so that streams never overlap. All arguments are below 2**64.
+    """
+
+    def __init__(self, seed: int, site: str, trial: int = 0, exposure_draw: int = 0) -> None:
+        key = seed | site_key(site) << _WORD
+        counter = (trial | exposure_draw << _WORD) << 2 * _WORD
+        self._bits = np.random.Philox(counter=counter, key=key)
+
+    def word(self) -> int:
+        return int(self._bits.random_raw())
+
+    def words(self, n: int) -> npt.NDArray[np.uint64]:
+        """The next ``n`` words; uint64 of shape [n]."""
+        return np.asarray(self._bits.random_raw(n), dtype=np.uint64)
+
+    def positions(self, n: int, bits: int) -> npt.NDArray[np.int64]:
+        """The next ``n`` words as positions in [0, bits): upper half of word * bits.
+
+        int64 of shape [n]. Needs bits < 2**32: the 128-bit product is then had from two
+        64-bit ones. A position's probability is off by at most 2**-32 of itself.
+        """
+        words = self.words(n)
+        limit = np.uint64(bits)
+        half = np.uint64(32)
+        low = (words & np.uint64(0xFFFFFFFF)) * limit >> half
+        return (((words >> half) * limit + low) >> half).astype(np.int64)

@@ -1,0 +1,158 @@
+"""Sites: the weight stores of a model's quantized layers.
+
+A quantized layer is recognized by what the injector needs of it, not by its class: a
+``weight``, a weight quantizer ``quan_w_fn``, and a width in ``bits`` or ``fixed_bits``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any, Iterable, List, Optional, Tuple
+
+import torch
+from torch import nn
+
+from .config import LayerSelection
+from .errors import SiteError, did_you_mean
+
+#: Wrappers whose one child is the model: DistributedDataParallel, DataParallel, torch.compile.
+_WRAPPERS = ("module", "_orig_mod")
+
+
+@dataclass(frozen=True)
+class Site:
+    """A layer's weight store. ``name`` is the dotted path without ``module.``."""
+
+    name: str
+    layer: Any
+    quantizer: Any
+
+    @property
+    def words(self) -> int:
+        """Number of codes stored: one per weight."""
+        return int(self.layer.weight.numel())
+
+    @property
+    def width(self) -> Optional[int]:
+        """Width in bits that the layer is set to now; None while it is a list of candidates.
+
+        Raises SiteError if the layer is set to no width, or to floating point (>= 32).
+        """
+        fixed = getattr(self.layer, "fixed_bits", None)
+        bits = fixed if fixed is not None else getattr(self.layer, "bits", None)
+        if bits is None:
+            raise SiteError(
+                f"layer {self.name!r} has no bit width yet, so it would run in floating point: "
+                "call setup_model_with_bit_width_config (or the host's set_bit_width) first, or "
+                "exclude it"
+            )
+        width = bits[0]
+        if isinstance(width, (list, tuple)):
+            return None
+        width = int(width)
+        check_width(self.name, width)
+        return width
+
+    def step_size(self, width: int) -> torch.Tensor:
+        """Detached step size at ``width``: one element, or one per output channel.
+
+        Raises SiteError if the quantizer has none to read.
+        """
+        read = getattr(self.quantizer, "get_scale", None)
+        try:
+            scale = read(width) if callable(read) else None
+        except KeyError as error:
+            raise SiteError(f"site {self.name!r} offers no width {width}") from error
+        if not isinstance(scale, torch.Tensor):
+            raise SiteError(
+                f"site {self.name!r}: cannot read the step size of its quantizer "
+                f"{type(self.quantizer).__name__} (no get_scale(bits)); exclude the layer"
+            )
+        scale = scale.detach()
+        if scale.numel() not in (1, self.layer.weight.shape[0]):
+            raise SiteError(
+                f"site {self.name!r}: step size of shape {tuple(scale.shape)} is neither per "
+                f"tensor nor per output channel of a weight {tuple(self.layer.weight.shape)}"
+            )
+        return scale
+
+
+def check_width(name: str, width: int) -> None:
+    """Raise SiteError for a width that is no quantized memory."""
+    if not 1 <= width <= 16:
+        raise SiteError(
+            f"layer {name!r} runs at width {width}: quantized memory has widths 1 to 16"
+        )
+
+
+def clean_name(name: str) -> str:
+    """A dotted path without the wrappers in front: maps do not depend on them."""
+    head, _, rest = name.partition(".")
+    return clean_name(rest) if head in _WRAPPERS else name
+
+
+def unwrap(model: nn.Module) -> nn.Module:
+    """The model inside DistributedDataParallel, DataParallel or torch.compile wrappers."""
+    for wrapper in _WRAPPERS:
+        if [name for name, _ in model.named_children()] == [wrapper]:
+            return unwrap(getattr(model, wrapper))
+    return model
+
+
+def is_quantized(module: nn.Module) -> bool:
+    """Whether ``module`` is a quantized layer."""
+    return (
+        isinstance(getattr(module, "quan_w_fn", None), nn.Module)
+        and isinstance(getattr(module, "weight", None), torch.Tensor)
+        and (hasattr(module, "bits") or hasattr(module, "fixed_bits"))
+    )
+
+
+def all_sites(model: nn.Module) -> List[Site]:
+    """Every site of ``model``, in ``named_modules`` order."""
+    found = [(clean_name(n), m) for n, m in model.named_modules() if is_quantized(m)]
+    return [Site(name, layer, layer.quan_w_fn) for name, layer in found]
+
+
+def select_sites(model: nn.Module, layers: LayerSelection) -> Tuple[Site, ...]:
+    """The sites of ``model`` that match ``layers``, in ``named_modules`` order.
+
+    Raises SiteError if the model has no quantized layer, a pattern matches none, nothing is
+    left, or two sites share one quantizer.
+    """
+    sites = all_sites(model)
+    names = [site.name for site in sites]
+    if not sites:
+        raise SiteError(
+            f"{type(unwrap(model)).__name__} has no quantized layer (a module with weight, "
+            "quan_w_fn and bits): quantize it with the host's replace_module_by_names first"
+        )
+    included = _matching(layers.include, names, "layers.include")
+    excluded = _matching(layers.exclude, names, "layers.exclude")
+    selected = tuple(s for s in sites if s.name in included and s.name not in excluded)
+    if not selected:
+        raise SiteError("layers: nothing is left after layers.exclude; sites are " + _list(names))
+    owners = {}
+    for site in selected:
+        other = owners.setdefault(id(site.quantizer), site)
+        if other is not site:
+            raise SiteError(f"sites {other.name!r} and {site.name!r} share one weight quantizer")
+    return selected
+
+
+def _matching(patterns: Iterable[str], names: List[str], key: str) -> "set[str]":
+    found = set()
+    for pattern in patterns:
+        matches = {name for name in names if fnmatchcase(name, pattern)}
+        if not matches:
+            raise SiteError(
+                f"{key}: pattern {pattern!r} matches no site{did_you_mean(pattern, names)}; "
+                f"sites are {_list(names)}"
+            )
+        found |= matches
+    return found
+
+
+def _list(names: List[str]) -> str:
+    return ", ".join(names)

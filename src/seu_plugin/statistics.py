@@ -1,0 +1,87 @@
+"""What was exposed, what was upset, and whether the two agree. No torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Dict, Iterable, Tuple
+
+from scipy import special
+
+from .errors import InjectionError
+
+#: Probability that the self-check alarms on a correct run (two-sided).
+FALSE_ALARM = 1e-9
+
+
+@dataclass(frozen=True)
+class SiteStatistics:
+    """Sums over the fault maps that a site has seen since ``enable``.
+
+    ``words`` and ``bits`` count memory under exposure (each map exposes all words of the site
+    and the selected bits of each), ``upsets`` bits changed, ``words_hit`` words with at least
+    one upset; ``maps`` fault maps drawn, ``forwards`` uses by the layer under injection;
+    ``widths`` the widths in bits it was used at, in order of appearance.
+    """
+
+    name: str
+    ber: float
+    words: int = 0
+    bits: int = 0
+    upsets: int = 0
+    words_hit: int = 0
+    maps: int = 0
+    forwards: int = 0
+    widths: Tuple[int, ...] = ()
+
+    @property
+    def expected(self) -> float:
+        """Expected upsets: bits * BER."""
+        return self.bits * self.ber
+
+
+@dataclass
+class Counter:
+    """Accumulates a :class:`SiteStatistics`."""
+
+    name: str
+    words: int = 0
+    bits: int = 0
+    upsets: int = 0
+    words_hit: int = 0
+    maps: int = 0
+    forwards: int = 0
+    widths: Dict[int, None] = field(default_factory=dict)  # an ordered set
+
+    def frozen(self, ber: float) -> SiteStatistics:
+        values = dict(vars(self), widths=tuple(self.widths))
+        return SiteStatistics(ber=ber, **values)
+
+
+def tail_probability(upsets: int, bits: int, ber: float) -> float:
+    """Two-sided tail probability of ``upsets`` under Binomial(``bits``, ``ber``), at most 1."""
+    if ber <= 0.0 or ber >= 1.0:
+        return 1.0 if upsets == bits * ber else 0.0
+    low = special.bdtr(upsets, bits, ber)
+    high = special.bdtrc(upsets - 1, bits, ber) if upsets > 0 else 1.0
+    return float(min(1.0, 2.0 * min(low, high)))
+
+
+def check_upsets(sites: Iterable[SiteStatistics]) -> None:
+    """Raise InjectionError if upsets, of a site or in all, contradict the BER.
+
+    The interval has probability 1 - 1e-9: a correct run never meets it in practice.
+    """
+    sites = list(sites)
+    for site in sites:
+        _check(f"site {site.name!r}", site.upsets, site.bits, site.ber)
+    if sites:
+        upsets, bits = sum(s.upsets for s in sites), sum(s.bits for s in sites)
+        _check("all sites together", upsets, bits, sites[0].ber)
+
+
+def _check(where: str, upsets: int, bits: int, ber: float) -> None:
+    if bits and tail_probability(upsets, bits, ber) < FALSE_ALARM:
+        raise InjectionError(
+            f"self-check failed: {where} had {upsets} upsets in {bits} bits, "
+            f"expected {bits * ber:.6g} at BER {ber:g}"
+        )
