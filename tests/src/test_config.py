@@ -1,0 +1,100 @@
+"""The section: what it accepts, and what it says to mistakes."""
+
+import pytest
+import yaml
+
+from seu_plugin.config import parse_section
+from seu_plugin.errors import ConfigError
+
+
+def section(text):
+    return parse_section(yaml.safe_load(text))
+
+
+def test_every_documented_key_is_accepted():
+    parsed = section(
+        """
+        enabled: true
+        mode: ber
+        ber: 1e-6
+        seed: 42
+        device: null
+        enable_in_training: false
+        enable_in_inference: true
+        bit_width_config: {path: search/x.json, index: 0}
+        layers: {include: ["*"], exclude: [conv1]}
+        bits: all
+        encoding: twos_complement
+        persistence: auto
+        bn_calibration: clean
+        """
+    )
+    assert (parsed.ber, parsed.seed, parsed.layers.exclude) == (1e-6, 42, ("conv1",))
+
+
+@pytest.mark.parametrize("text", ["1e-6", "1E-6", "1.0e-6", "0.000001", "'1e-6'"])
+def test_every_way_to_write_a_ber(text):
+    assert section(f"ber: {text}").ber == 1e-6
+
+
+@pytest.mark.parametrize("text,value", [("0", 0.0), ("1", 1.0), ("1e-12", 1e-12)])
+def test_range_of_ber(text, value):
+    assert section(f"ber: {text}").ber == value
+
+
+@pytest.mark.parametrize("text", ["msb", "lsb", "all", "[0, 3]"])
+def test_bits(text):
+    assert section(f"{{ber: 0, bits: {text}}}").bits in ("msb", "lsb", "all", (0, 3))
+
+
+def test_one_pattern_may_stand_alone():
+    assert section("{ber: 0, layers: {include: conv*}}").layers.include == ("conv*",)
+
+
+@pytest.mark.parametrize(
+    "text,message",
+    [
+        ("ber: 2", r"fault_injection.ber: must be a number in \[0, 1\]; received 2"),
+        ("ber: -1e-9", r"fault_injection.ber: must be a number in \[0, 1\]"),
+        ("ber: .nan", r"fault_injection.ber: must be a number in \[0, 1\]"),
+        ("ber: true", "fault_injection.ber: must be a number"),
+        ("ber: often", "fault_injection.ber: must be a number.*received 'often'"),
+        ("seed: 1", "fault_injection.ber: required key is missing"),
+        ("bers: 1e-3", "fault_injection.bers: unknown key; received '1e-3'; did you mean 'ber'"),
+        ("{ber: 0, layers: {exclud: [a]}}", "layers.exclud: unknown key.*'exclude'"),
+        ("{ber: 0, seed: -1}", "fault_injection.seed"),
+        ("{ber: 0, seed: 1.5}", "seed: must be an integer; received 1.5"),
+        ("{ber: 0, enabled: maybe}", "enabled: must be true or false; received 'maybe'"),
+        ("{ber: 0, mode: stuck}", "mode: allowed are ber; received 'stuck'"),
+        ("{ber: 0, encoding: twos_complment}", "did you mean 'twos_complement'"),
+        ("{ber: 0, bits: mbs}", "did you mean 'msb'"),
+        ("{ber: 0, bits: [16]}", "bits: must be all"),
+        ("{ber: 0, bits: [1, 1]}", "bits: must be all"),
+        ("{ber: 0, bits: []}", "bits: must be all"),
+        ("{ber: 0, persistence: once}", "persistence: allowed are auto, static, per_forward"),
+        ("{ber: 0, bit_width_config: x.json}", "bit_width_config: must be a mapping"),
+        ("{ber: 0, bit_width_config: {index: 0}}", "bit_width_config.path: required key"),
+        ("{ber: 0, enable_in_inference: false}", "are both false"),
+        ("{ber: 0, campaign: {trials: 20}}", "campaign: not available yet"),
+        ("[1, 2]", "must be a mapping of settings"),
+        ("null", "must be a mapping of settings"),
+    ],
+)
+def test_mistakes_are_named(text, message):
+    with pytest.raises(ConfigError, match=message):
+        section(text)
+
+
+def test_misspelled_key_is_one_line():
+    with pytest.raises(ConfigError) as caught:
+        section("bers: 1e-3")
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_section_that_is_off_need_not_be_complete():
+    assert section("enabled: false").enabled is False
+
+
+def test_section_is_frozen():
+    with pytest.raises(ValueError, match="frozen"):
+        section("ber: 0").ber = 1.0
