@@ -134,8 +134,8 @@ def net(bits=((4, 4), (3, 5)), warm=True, **quantizer):
     """A network in eval mode, its widths set, its activation step sizes initialized."""
     generator = torch.Generator().manual_seed(0)
     model = Net(**quantizer)
-    for parameter in model.parameters():
-        if parameter.dim() > 1:
+    for name, parameter in model.named_parameters():
+        if parameter.dim() > 1 or name == "fc.bias":
             parameter.data = torch.randn(parameter.shape, generator=generator) * 0.2
     for layer in (model.conv1, model.conv2, model.conv3, model.fc):
         layer.quan_w_fn = Quantizer(layer.weight, layer.quan_w_fn.bit_list, **quantizer)
