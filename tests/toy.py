@@ -108,7 +108,9 @@ class QuanLinear(nn.Linear):
 
     def forward(self, x):
         weight = self.quan_w_fn(self.weight, self.fixed_bits[0], is_activation=False)
-        return F.linear(self.quan_a_fn(x, self.fixed_bits[1], is_activation=True), weight, self.bias)
+        return F.linear(
+            self.quan_a_fn(x, self.fixed_bits[1], is_activation=True), weight, self.bias
+        )
 
 
 class Net(nn.Module):

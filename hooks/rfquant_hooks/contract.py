@@ -44,7 +44,7 @@ class Phase:
     config: Any
     arguments: Mapping[str, Any] = field(repr=False)
     bit_widths: Optional[BitWidths] = None
-    parent: Optional["Phase"] = field(default=None, repr=False)
+    parent: Optional[Phase] = field(default=None, repr=False)
 
     def inside(self, name: str) -> bool:
         """Whether this phase runs, at any depth, inside a phase called ``name``."""

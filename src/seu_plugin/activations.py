@@ -20,9 +20,10 @@ class FreshStepSizes:
         self._saved: List[Tuple[Any, torch.Tensor, torch.Tensor]] = []
         for module in model.modules():
             state, step = getattr(module, "init_state", None), getattr(module, "s", None)
-            if isinstance(state, torch.Tensor) and isinstance(step, torch.Tensor):
-                if bool((state == 0).any()):
-                    self._saved.append((module, state.clone(), step.detach().clone()))
+            if not (isinstance(state, torch.Tensor) and isinstance(step, torch.Tensor)):
+                continue
+            if bool((state == 0).any()):
+                self._saved.append((module, state.clone(), step.detach().clone()))
 
     def restore(self) -> None:
         with torch.no_grad():

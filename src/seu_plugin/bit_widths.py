@@ -92,9 +92,7 @@ def check_bit_widths(model: nn.Module, widths: BitWidths) -> List[DynamicLayer]:
     """
     layers = dynamic_layers(model)
     if not layers:
-        raise BitWidthError(
-            f"{widths.source}: the model has no quantized layer without fixed_bits"
-        )
+        raise BitWidthError(f"{widths.source}: the model has no quantized layer without fixed_bits")
     for name, values in (("weight_bits", widths.weights), ("act_bits", widths.activations)):
         if len(values) != len(layers):
             raise BitWidthError(

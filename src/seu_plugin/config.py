@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, List, Literal, Mapping, Optional, Tuple, Union
+from typing import Any, List, Literal, Mapping, Optional, Tuple, Type, TypeVar, Union
 
 from pydantic import (
     BaseModel,
@@ -25,6 +25,7 @@ SECTION = "fault_injection"
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 Word = Literal["all", "msb", "lsb"]
+Settings = TypeVar("Settings", bound="InjectionSettings")
 
 
 class _Frozen(BaseModel):
@@ -149,7 +150,7 @@ def parse_settings(raw: Mapping[str, Any]) -> InjectionSettings:
     return _parse(InjectionSettings, raw, "FaultInjector")
 
 
-def _parse(model: Any, raw: Mapping[str, Any], root: str) -> Any:
+def _parse(model: Type[Settings], raw: Mapping[str, Any], root: str) -> Settings:
     try:
         return model(**{str(k): v for k, v in raw.items()})
     except ValidationError as error:

@@ -154,7 +154,7 @@ class ExposedSite:
         if not clean.is_contiguous():
             clean = clean.contiguous()
         values = self._faulted_values(clean, width, index, mask)
-        faulted: torch.Tensor = _Patch.apply(clean, index, values)
+        faulted: torch.Tensor = _Patch.apply(clean, index, values)  # type: ignore[no-untyped-call]
         return faulted
 
     def _width(self, args: Tuple[Any, ...], kwargs: Mapping[str, Any]) -> int:
@@ -213,14 +213,15 @@ class ExposedSite:
             )
         codec = self._state.codec
         stored = codec.encode(code.to(torch.int32), width) ^ mask
-        return (codec.decode(stored, width) * scale).to(clean)
+        faulted: torch.Tensor = codec.decode(stored, width) * scale
+        return faulted.to(clean)
 
 
 class _Patch(torch.autograd.Function):
     """Writes values into a tensor in place; the gradient passes straight through."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any, clean: torch.Tensor, index: torch.Tensor, values: torch.Tensor
     ) -> torch.Tensor:
         ctx.mark_dirty(clean)
@@ -228,7 +229,7 @@ class _Patch(torch.autograd.Function):
         return clean
 
     @staticmethod
-    def backward(ctx: Any, grad: torch.Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, grad: torch.Tensor) -> Any:
         return grad, None, None
 
 

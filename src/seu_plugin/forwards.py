@@ -23,6 +23,7 @@ class TakenForward:
     """
 
     def __init__(self, module: nn.Module, owner: str) -> None:
+        self.owner: str = owner
         current = vars(module).get("forward")
         if isinstance(current, TakenForward):
             raise InjectionError(
@@ -30,7 +31,6 @@ class TakenForward:
                 f"{current.owner}; disable that one first"
             )
         self.module = module
-        self.owner = owner
         self.original: Callable[..., Any] = module.forward
         self._had_attribute = "forward" in vars(module)
         object.__setattr__(module, "forward", self)

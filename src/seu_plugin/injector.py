@@ -112,8 +112,10 @@ class FaultInjector:
         """Start to inject. A second call changes nothing. Statistics start at zero.
 
         ``widths_set_later``: layers may have no width yet, since the code that runs the model
-        sets them before each forward (as the host's ``train`` does). Raises SiteError if a selected site has no width or step size yet, InjectionError if
-        another injector is enabled on one of the sites (and then changes nothing).
+        sets them before each forward (as the host's ``train`` does).
+
+        Raises SiteError if a selected site has no width or step size yet, InjectionError if
+        another injector is enabled on one of the sites; the model is then unchanged.
         """
         if self._taken:
             return self
@@ -268,9 +270,7 @@ def check_device(device: Optional[str]) -> Optional[torch.device]:
         torch.empty(0, device=parsed)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise ConfigError(
-            f"device: cannot be used here; received {device!r} ({reason})"
-        ) from error
+        raise ConfigError(f"device: cannot be used here; received {device!r} ({reason})") from error
     return parsed
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Optional, Sequence, Tuple
+from typing import List, Optional, Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -19,18 +19,21 @@ def injection_table(sites: Sequence[SiteStatistics], seed: Optional[int]) -> Tab
         table.add_column(name, justify="right")
     for s in sites:
         widths = ",".join(map(str, s.widths)) or "-"
-        table.add_row(s.name, widths, *_counts(s.words, s.bits, s.upsets, s.expected, s.words_hit))
+        table.add_row(s.name, widths, *_counts([s]))
     if len(sites) > 1:
         table.add_section()
-        sums = [sum(getattr(s, n) for s in sites) for n in ("words", "bits", "upsets", "words_hit")]
-        table.add_row("all", "", *_counts(*sums[:3], sum(s.expected for s in sites), sums[3]))
+        table.add_row("all", "", *_counts(sites))
     return table
 
 
-def _counts(
-    words: int, bits: int, upsets: int, expected: float, words_hit: int
-) -> Tuple[str, str, str, str, str]:
-    return f"{words:,}", f"{bits:,}", f"{upsets:,}", f"{expected:,.4g}", f"{words_hit:,}"
+def _counts(sites: Sequence[SiteStatistics]) -> List[str]:
+    return [
+        f"{sum(s.words for s in sites):,}",
+        f"{sum(s.bits for s in sites):,}",
+        f"{sum(s.upsets for s in sites):,}",
+        f"{sum(s.expected for s in sites):,.4g}",
+        f"{sum(s.words_hit for s in sites):,}",
+    ]
 
 
 def print_table(table: Table) -> None:
@@ -41,9 +44,7 @@ def print_table(table: Table) -> None:
     console.print(table)
 
 
-def accuracy_lines(
-    golden: Sequence[float], faulted: Sequence[float], ber: float
-) -> Sequence[str]:
+def accuracy_lines(golden: Sequence[float], faulted: Sequence[float], ber: float) -> Sequence[str]:
     """What the upsets cost, one line for each architecture evaluated (top-1 in percent)."""
     lines = []
     for position, after in enumerate(faulted):

@@ -97,9 +97,7 @@ class Runtime:
         # The upper half of the draw counter is the epoch: a resumed training meets the same
         # maps as one that never stopped.
         epoch = max(int(phase.arguments.get("epoch") or 0), 0)
-        injector = FaultInjector.from_settings(
-            phase.model, self.section, exposure_draw=epoch << 32
-        )
+        injector = FaultInjector.from_settings(phase.model, self.section, exposure_draw=epoch << 32)
         with self._enabled(injector, widths_set_later=True):
             outcome = run()
         sites = injector.statistics().values()
@@ -142,8 +140,7 @@ def find_file(path: str) -> Path:
 def check_evaluated_widths(injector: FaultInjector, widths: BitWidths) -> None:
     """Raise BitWidthError if the host evaluated other widths than it was given."""
     wanted = {
-        layer.name: width
-        for layer, width in zip(dynamic_layers(injector.model), widths.weights)
+        layer.name: width for layer, width in zip(dynamic_layers(injector.model), widths.weights)
     }
     for name, site in injector.statistics().items():
         if name in wanted and site.widths != (wanted[name],):

@@ -55,4 +55,5 @@ class Stream:
         limit = np.uint64(bits)
         half = np.uint64(32)
         low = (words & np.uint64(0xFFFFFFFF)) * limit >> half
-        return (((words >> half) * limit + low) >> half).astype(np.int64)
+        upper: npt.NDArray[np.uint64] = ((words >> half) * limit + low) >> half
+        return upper.astype(np.int64)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any, Iterable, List, Optional, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Tuple
 
 import torch
 from torch import nn
@@ -133,7 +133,7 @@ def select_sites(model: nn.Module, layers: LayerSelection) -> Tuple[Site, ...]:
     selected = tuple(s for s in sites if s.name in included and s.name not in excluded)
     if not selected:
         raise SiteError("layers: nothing is left after layers.exclude; sites are " + _list(names))
-    owners = {}
+    owners: Dict[int, Site] = {}
     for site in selected:
         other = owners.setdefault(id(site.quantizer), site)
         if other is not site:
@@ -141,7 +141,7 @@ def select_sites(model: nn.Module, layers: LayerSelection) -> Tuple[Site, ...]:
     return selected
 
 
-def _matching(patterns: Iterable[str], names: List[str], key: str) -> "set[str]":
+def _matching(patterns: Iterable[str], names: List[str], key: str) -> set[str]:
     found = set()
     for pattern in patterns:
         matches = {name for name in names if fnmatchcase(name, pattern)}

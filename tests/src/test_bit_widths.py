@@ -3,9 +3,9 @@
 import json
 
 import pytest
-import toy
 from torch import nn
 
+import toy
 from rfquant_hooks.contract import BitWidths
 from seu_plugin.bit_widths import (
     apply_bit_widths,

@@ -17,7 +17,7 @@ def test_round_trip_over_every_code(name, width, make):
     c = codec(name)
     codes = list(range(c.lowest(width), c.highest(width) + 1))
     stored = c.encode(make(codes), width)
-    assert 0 <= int(stored.min()) and int(stored.max()) < 1 << width
+    assert int(stored.min()) >= 0 and int(stored.max()) < 1 << width
     assert len(set(stored.tolist())) == len(codes)
     assert c.decode(stored, width).tolist() == codes
 

@@ -8,9 +8,9 @@ import random
 import numpy as np
 import pytest
 import torch
-import toy
 from torch import nn
 
+import toy
 from seu_plugin import FaultInjector
 from seu_plugin.codecs import codec
 from seu_plugin.errors import ConfigError, InjectionError, SeuWarning, SiteError
@@ -103,9 +103,7 @@ def test_unsigned_encoding_cannot_hold_weights():
 def test_channels_last_weights_are_faulted_alike():
     model = toy.net()
     other = copy.deepcopy(model).to(memory_format=torch.channels_last)
-    one, two = (
-        faulted_weights(m, FaultInjector(m, ber=0.05, seed=3)) for m in (model, other)
-    )
+    one, two = (faulted_weights(m, FaultInjector(m, ber=0.05, seed=3)) for m in (model, other))
     assert all(torch.equal(one[k], two[k]) for k in one)
 
 
@@ -131,7 +129,9 @@ def test_ber_one_flips_every_bit():
     injector = FaultInjector(model, ber=1.0, seed=0)
     faulted = faulted_weights(model, injector)["conv2"]
     step = injector.sites[1].step_size(4)
-    assert torch.equal(torch.round(faulted / step), -1 - torch.round(clean_weights(model)["conv2"] / step))
+    assert torch.equal(
+        torch.round(faulted / step), -1 - torch.round(clean_weights(model)["conv2"] / step)
+    )
 
 
 # ------------------------------------------------------------------ maps
@@ -342,7 +342,9 @@ def test_gradients_pass_straight_through():
     for ber in (0.0, 0.2):
         model = toy.net().train()
         outputs = []
-        model.conv2.quan_w_fn.register_forward_hook(lambda m, a, out, keep=outputs: keep.append(out))
+        model.conv2.quan_w_fn.register_forward_hook(
+            lambda m, a, out, keep=outputs: keep.append(out)
+        )
         with FaultInjector(model, ber=ber, seed=1):
             model(toy.batch())
         outputs[0].backward(upstream)
@@ -358,8 +360,9 @@ def test_training_step_under_injection_changes_every_weight():
         model(toy.batch()).square().mean().backward()
         optimizer.step()
     assert all(
-        not torch.equal(before[k], v) for k, v in model.state_dict().items() if k.endswith("weight")
-        and "conv" in k
+        not torch.equal(before[k], v)
+        for k, v in model.state_dict().items()
+        if k.endswith("weight") and "conv" in k
     )
 
 
@@ -473,7 +476,7 @@ def test_second_injector_on_a_site_is_an_error_that_names_the_first():
     attributes = everything(model)
     with FaultInjector(model, ber=0.1, seed=77):
         under_one = everything(model)
-        with pytest.raises(InjectionError, match="already under FaultInjector.*seed=77"):
+        with pytest.raises(InjectionError, match=r"already under FaultInjector.*seed=77"):
             FaultInjector(model, ber=0.1, seed=1).enable()
         assert everything(model) == under_one
         run(model)
@@ -525,8 +528,8 @@ def test_layer_that_runs_in_floating_point_is_an_error():
 def test_weights_that_are_no_codes_are_an_error():
     model = toy.net()
     original = model.conv2.quan_w_fn.get_scale
-    model.conv2.quan_w_fn.get_scale = lambda bits, detach=True: original(bits, detach) * (
-        1.0 if not detach else 1.37
+    model.conv2.quan_w_fn.get_scale = lambda bits, detach=True: (
+        original(bits, detach) * (1.0 if not detach else 1.37)
     )
     with pytest.raises(InjectionError, match="no multiples of the step size"):
         with FaultInjector(model, ber=0.1, seed=1):
@@ -574,9 +577,7 @@ def test_drawn_seed_is_reported_and_reproduces():
 def test_explicit_device_flips_alike():
     model = toy.net()
     one = faulted_weights(model, FaultInjector(model, ber=0.05, seed=3))
-    two = faulted_weights(
-        model, FaultInjector(model, ber=0.05, seed=3, device=torch.device("cpu"))
-    )
+    two = faulted_weights(model, FaultInjector(model, ber=0.05, seed=3, device=torch.device("cpu")))
     assert torch.equal(one["conv3"], two["conv3"])
 
 

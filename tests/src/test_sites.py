@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-import toy
 from torch import nn
 
+import toy
 from seu_plugin.config import LayerSelection
 from seu_plugin.errors import SiteError
 from seu_plugin.sites import all_sites, clean_name, select_sites, unwrap
