@@ -35,7 +35,10 @@ class Runtime:
         check_device(section.device)
         source = section.bit_width_config
         if source is not None:
-            self.widths = read_bit_widths(find_file(source.path), source.index)
+            try:
+                self.widths = read_bit_widths(find_file(source.path), source.index)
+            except BitWidthError as error:
+                raise BitWidthError(f"{SECTION}.bit_width_config: {error}") from error
 
     @hookimpl
     def rfquant_model_built(self, config: Any, model: Any) -> None:
@@ -134,7 +137,8 @@ class Runtime:
 def find_file(path: str) -> Path:
     """``path`` as seen from the working directory, or else from the host script's folder."""
     beside_script = Path(sys.argv[0]).resolve().parent / path
-    return beside_script if not Path(path).exists() and beside_script.exists() else Path(path)
+    missing = not Path(path).exists()
+    return beside_script if missing and beside_script.parent.is_dir() else Path(path)
 
 
 def check_evaluated_widths(injector: FaultInjector, widths: BitWidths) -> None:

@@ -1,0 +1,5 @@
+"""Quantizers."""
+
+from .lsq import IdentityQuan, LsqQuan
+
+__all__ = ["IdentityQuan", "LsqQuan"]
