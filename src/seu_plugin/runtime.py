@@ -15,7 +15,7 @@ from rfquant_hooks.contract import BitWidths, Phase, PhaseOutcome, hookimpl
 
 from .bit_widths import apply_bit_widths, check_bit_widths, dynamic_layers, read_bit_widths
 from .config import SECTION, FaultInjectionSection
-from .errors import BitWidthError, InjectionError
+from .errors import BitWidthError, InjectionError, SeuError
 from .injector import FaultInjector, check_device, check_grids, rank
 from .report import accuracy_lines
 from .sites import select_sites
@@ -32,19 +32,20 @@ class Runtime:
         self._active: List[FaultInjector] = []
         self._injected = False
         self._ran_clean: List[str] = []
-        check_device(section.device)
+        with _at(f"{SECTION}."):
+            check_device(section.device)
         source = section.bit_width_config
         if source is not None:
-            try:
+            with _at(f"{SECTION}.bit_width_config: "):
                 self.widths = read_bit_widths(find_file(source.path), source.index)
-            except BitWidthError as error:
-                raise BitWidthError(f"{SECTION}.bit_width_config: {error}") from error
 
     @hookimpl
     def rfquant_model_built(self, config: Any, model: Any) -> None:
-        if self.widths is not None:
-            check_bit_widths(model, self.widths)
-        check_grids(select_sites(model, self.section.layers), self.section)
+        with _at(f"{SECTION}.bit_width_config: "):
+            if self.widths is not None:
+                check_bit_widths(model, self.widths)
+        with _at(f"{SECTION}."):
+            check_grids(select_sites(model, self.section.layers), self.section)
 
     @hookimpl
     def rfquant_bit_widths(self, config: Any) -> Optional[BitWidths]:
@@ -132,6 +133,15 @@ class Runtime:
     def _say(self, line: str) -> None:
         if rank() == 0:
             print(f"seu-plugin: {line}", flush=True)
+
+
+@contextmanager
+def _at(place: str) -> Iterator[None]:
+    """Put the place in the YAML in front of what is wrong with it."""
+    try:
+        yield
+    except SeuError as error:
+        raise type(error)(f"{place}{error}") from error
 
 
 def find_file(path: str) -> Path:

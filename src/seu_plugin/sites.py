@@ -125,14 +125,16 @@ def select_sites(model: nn.Module, layers: LayerSelection) -> Tuple[Site, ...]:
     names = [site.name for site in sites]
     if not sites:
         raise SiteError(
-            f"{type(unwrap(model)).__name__} has no quantized layer (a module with weight, "
+            f"layers: {type(unwrap(model)).__name__} has no quantized layer (a module with weight, "
             "quan_w_fn and bits): quantize it with the host's replace_module_by_names first"
         )
     included = _matching(layers.include, names, "layers.include")
     excluded = _matching(layers.exclude, names, "layers.exclude")
     selected = tuple(s for s in sites if s.name in included and s.name not in excluded)
     if not selected:
-        raise SiteError("layers: nothing is left after layers.exclude; sites are " + _list(names))
+        raise SiteError(
+            f"layers: nothing is left after layers.exclude (sites are {', '.join(names)})"
+        )
     owners: Dict[int, Site] = {}
     for site in selected:
         other = owners.setdefault(id(site.quantizer), site)
@@ -147,12 +149,8 @@ def _matching(patterns: Iterable[str], names: List[str], key: str) -> set[str]:
         matches = {name for name in names if fnmatchcase(name, pattern)}
         if not matches:
             raise SiteError(
-                f"{key}: pattern {pattern!r} matches no site{did_you_mean(pattern, names)}; "
-                f"sites are {_list(names)}"
+                f"{key}: pattern {pattern!r} matches no site{did_you_mean(pattern, names)} "
+                f"(sites are {', '.join(names)})"
             )
         found |= matches
     return found
-
-
-def _list(names: List[str]) -> str:
-    return ", ".join(names)

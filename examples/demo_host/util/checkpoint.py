@@ -1,6 +1,5 @@
 """Checkpoints: the model, its moving average, and the last epoch."""
 
-import os
 from pathlib import Path
 
 import torch
@@ -21,7 +20,7 @@ def save_checkpoint(path, epoch, model, model_ema):
         "state_dict_ema": _inner(model_ema.ema).state_dict(),
     }
     torch.save(state, partial)
-    os.replace(partial, path)
+    partial.replace(path)
 
 
 def load_checkpoint(path, model, model_ema):

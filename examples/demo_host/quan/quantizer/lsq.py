@@ -1,8 +1,8 @@
 """Learned step size quantization (Esser et al., ICLR 2020), one step size for each width."""
 
 import torch
-from torch import nn
 from torch import distributed as dist
+from torch import nn
 
 
 class _Round(torch.autograd.Function):

@@ -1,0 +1,430 @@
+"""Scripts of a host in a process of their own: by the launcher, and by two lines in main."""
+
+import json
+import os
+
+import pytest
+
+TWO_LINES = "import rfquant_hooks\nrfquant_hooks.instrument()\n"
+
+# Tells on stdout how the run ended for it.
+TELLS_THE_END = """
+from rfquant_hooks.contract import hookimpl
+@hookimpl
+def rfquant_run_phase(phase, run):
+    print("phase", phase.name)
+@hookimpl
+def rfquant_unconfigure(error):
+    print("end", repr(error))
+"""
+STRICT = """
+from rfquant_hooks.contract import PluginError, hookimpl
+@hookimpl
+def rfquant_configure(config, manager):
+    raise PluginError("wrong section")
+"""
+UNSATISFIED = """
+from rfquant_hooks.contract import PluginError, hookimpl
+@hookimpl
+def rfquant_unconfigure(error):
+    raise PluginError("nothing was done")
+"""
+CRASHES_AT_THE_END = """
+from rfquant_hooks.contract import hookimpl
+@hookimpl
+def rfquant_unconfigure(error):
+    raise OSError("disk full")
+"""
+SHOW_START = """
+import json, sys
+print(json.dumps({"argv": sys.argv, "path": sys.path, "name": __name__, "file": __file__}))
+"""
+
+
+def two_lines(host):
+    text = (host.folder / "main.py").read_text(encoding="utf-8")
+    host.write("main.py", TWO_LINES + text)
+
+
+def ends(host, text):
+    """Let the host's script end its main with ``text``."""
+    host.append("main.py", text)
+
+
+# Without a section
+
+
+@pytest.mark.parametrize(
+    "end",
+    ["", "sys.exit(3)", "sys.exit(0)", "sys.exit('message')", "raise ValueError('of the host')"],
+)
+def test_without_a_section_exit_code_and_stdout_are_those_of_python(host, end):
+    ends(host, end)
+    plain, run = host.python("main.py"), host.rfquant_run("main.py")
+    assert (run.returncode, run.stdout) == (plain.returncode, plain.stdout)
+
+
+def test_without_a_section_torch_is_not_imported(host):
+    ends(host, "print('torch' in sys.modules)")
+    assert host.rfquant_run("main.py").stdout.endswith("False\n")
+
+
+def test_without_a_section_stderr_is_empty(host):
+    assert host.rfquant_run("main.py").stderr == ""
+
+
+# The start of the script
+
+
+def started(result):
+    return json.loads(result.stdout)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["config.yaml", "--epochs", "3"],
+        ["--help"],
+        ["-p", "no:seu"],
+        ["a", "--", "b"],
+        ["--", "b"],
+        ["-1"],
+    ],
+    ids=" ".join,
+)
+def test_the_arguments_of_the_script_are_passed_on_as_they_are(host, arguments):
+    host.write("main.py", SHOW_START)
+    assert started(host.rfquant_run("main.py", *arguments))["argv"] == ["main.py", *arguments]
+
+
+@pytest.mark.parametrize("script", ["host/main.py", "./host/main.py"])
+def test_the_script_sees_its_path_as_it_was_given(host, script):
+    host.write("main.py", SHOW_START)
+    run = host.rfquant_run(script, "a", cwd=host.folder.parent)
+    assert started(run)["argv"] == [script, "a"]
+
+
+def test_the_folder_of_the_script_comes_first_on_the_path(host):
+    host.write("main.py", SHOW_START)
+    run = host.rfquant_run("host/main.py", cwd=host.folder.parent)
+    assert started(run)["path"][0] == str(host.folder.resolve())
+
+
+@pytest.mark.parametrize("key", ["argv", "path", "name", "file"])
+@pytest.mark.parametrize("script", ["main.py", "host/main.py"])
+def test_the_script_starts_as_under_python(host, key, script):
+    host.write("main.py", SHOW_START)
+    cwd = host.folder if script == "main.py" else host.folder.parent
+    plain, run = host.python(script, "a", cwd=cwd), host.rfquant_run(script, "a", cwd=cwd)
+    assert started(run)[key] == started(plain)[key]
+
+
+def test_the_launcher_gives_argv_and_path_back(host):
+    code = """
+import sys
+from rfquant_hooks.launcher import main
+before = list(sys.argv), list(sys.path)
+main(["main.py"])
+print((sys.argv, sys.path) == before)
+"""
+    assert host.python("-c", code).stdout.endswith("True\n")
+
+
+def test_the_launcher_takes_the_host_out_of_its_hooks(host):
+    code = """
+import sys
+from rfquant_hooks.launcher import main
+finders = list(sys.meta_path)
+main(["main.py"])
+print(sys.meta_path == finders, hasattr(sys.modules["process"].validate, "__wrapped__"))
+"""
+    assert host.python("-c", code).stdout.endswith("True False\n")
+
+
+# Plugins under the launcher
+
+
+def test_the_phases_of_the_script_reach_the_plugin(host):
+    host.install(TELLS_THE_END)
+    assert host.rfquant_run("main.py").stdout.splitlines() == [
+        "phase train",
+        "phase validate",
+        "phase calibrate",
+        "top1 [70, 60.5]",
+        "end None",
+    ]
+
+
+def test_the_module_may_be_run(host):
+    host.install(TELLS_THE_END)
+    plain = host.rfquant_run("main.py")
+    assert host.python("-m", "rfquant_hooks", "main.py").stdout == plain.stdout
+
+
+def test_the_module_hands_on_the_exit_code(host):
+    host.install(STRICT)
+    assert host.python("-m", "rfquant_hooks", "main.py").returncode == 2
+
+
+def test_the_first_line_of_the_help_names_the_program(host):
+    run = host.rfquant_run("--help")
+    assert run.stdout.startswith("usage: rfquant-run ")
+
+
+def test_the_help_mentions_examples(host):
+    assert "examples:\n" in host.rfquant_run("--help").stdout
+
+
+@pytest.mark.parametrize("plugin", [STRICT, UNSATISFIED], ids=["at the start", "at the end"])
+def test_a_mistake_exits_with_2(host, plugin):
+    host.install(plugin)
+    assert host.rfquant_run("main.py").returncode == 2
+
+
+@pytest.mark.parametrize(
+    "plugin,line",
+    [(STRICT, "error: wrong section\n"), (UNSATISFIED, "error: nothing was done\n")],
+    ids=["at the start", "at the end"],
+)
+def test_a_mistake_is_one_line_without_a_traceback(host, plugin, line):
+    host.install(plugin)
+    assert host.rfquant_run("main.py").stderr == line
+
+
+def test_a_missing_host_module_is_one_line(host):
+    (host.folder / "process.py").unlink()
+    run = host.rfquant_run("main.py")
+    assert run.stderr.startswith("error: ")
+    assert run.stderr.count("\n") == 1
+
+
+def test_what_the_script_printed_before_a_mistake_is_kept(host):
+    host.install(UNSATISFIED)
+    assert host.rfquant_run("main.py").stdout == "top1 [70, 60.5]\n"
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_the_exit_code_of_the_script_passes_through(host, code):
+    host.install(TELLS_THE_END)
+    ends(host, f"sys.exit({code})")
+    assert host.rfquant_run("main.py").returncode == code
+
+
+def test_an_exception_of_the_script_exits_with_1(host):
+    host.install(TELLS_THE_END)
+    ends(host, "raise ValueError('of the host')")
+    assert host.rfquant_run("main.py").returncode == 1
+
+
+def test_an_exception_of_the_script_keeps_its_traceback(host):
+    host.install(TELLS_THE_END)
+    ends(host, "raise ValueError('of the host')")
+    lines = host.rfquant_run("main.py").stderr.splitlines()
+    assert lines[0].startswith("Traceback")
+    assert any("main.py" in line for line in lines)
+    assert lines[-1] == "ValueError: of the host"
+
+
+@pytest.mark.parametrize("plugin", [UNSATISFIED, CRASHES_AT_THE_END], ids=["mistake", "crash"])
+def test_an_exception_of_the_script_is_not_hidden_by_one_of_a_plugin_at_the_end(host, plugin):
+    host.install(plugin)
+    ends(host, "raise ValueError('of the host')")
+    assert "ValueError: of the host" in host.rfquant_run("main.py").stderr
+
+
+@pytest.mark.parametrize(
+    "end,error",
+    [
+        ("", "None"),
+        ("sys.exit()", "None"),
+        ("sys.exit(0)", "None"),
+        ("sys.exit(3)", "SystemExit(3)"),
+        ("raise ValueError('of the host')", "ValueError('of the host')"),
+    ],
+)
+def test_the_plugin_is_told_once_how_the_run_ended(host, end, error):
+    host.install(TELLS_THE_END)
+    ends(host, end)
+    told = [li for li in host.rfquant_run("main.py").stdout.splitlines() if li.startswith("end")]
+    assert told == [f"end {error}"]
+
+
+def test_a_crash_of_a_plugin_at_the_end_is_not_a_success(host):
+    host.install(CRASHES_AT_THE_END)
+    assert host.rfquant_run("main.py").returncode == 1
+
+
+# The command line of the launcher
+
+
+def test_a_plugin_is_switched_off_on_the_command_line(host):
+    host.install(STRICT)
+    assert host.rfquant_run("-p", "no:probe", "main.py").returncode == 0
+
+
+def test_the_installed_plugin_is_switched_off_on_the_command_line(host):
+    ends(host, "print('seu_plugin.plugin' in sys.modules)")
+    assert host.rfquant_run("-p", "no:seu", "main.py").stdout.endswith("False\n")
+
+
+def test_several_plugins_are_switched_off_on_the_command_line(host):
+    host.install(STRICT)
+    host.install(UNSATISFIED, name="other")
+    run = host.rfquant_run("-p", "no:probe", "-p", "no:other", "main.py")
+    assert (run.returncode, run.stderr) == (0, "")
+
+
+def test_a_plugin_is_switched_off_by_the_environment(host):
+    host.install(STRICT)
+    assert host.rfquant_run("main.py", RFQUANT_BLOCK_PLUGINS="probe").returncode == 0
+
+
+def test_switching_off_an_unknown_plugin_is_one_line_with_the_known_ones(host):
+    host.install(TELLS_THE_END)
+    run = host.rfquant_run("-p", "no:sue", "main.py")
+    line = "error: cannot block plugin 'sue': installed plugins are probe, seu\n"
+    assert (run.returncode, run.stderr) == (2, line)
+
+
+def test_a_missing_script_is_a_usage_error(host):
+    run = host.rfquant_run("absent.py")
+    assert run.returncode == 2
+    assert run.stderr.startswith("usage: ")
+    assert "script not found: absent.py" in run.stderr
+
+
+def test_no_script_is_a_usage_error(host):
+    run = host.rfquant_run()
+    assert (run.returncode, run.stderr[:7]) == (2, "usage: ")
+
+
+def test_a_switch_without_no_is_a_usage_error(host):
+    run = host.rfquant_run("-p", "seu", "main.py")
+    assert run.returncode == 2
+    assert "expected no:NAME, received 'seu'" in run.stderr
+
+
+# Two lines in main
+
+
+def test_two_lines_bring_the_phases_to_the_plugin(host):
+    host.install(TELLS_THE_END)
+    launched = host.rfquant_run("main.py")
+    two_lines(host)
+    assert host.python("main.py").stdout == launched.stdout
+
+
+@pytest.mark.parametrize("end", ["", "sys.exit(3)", "raise ValueError('of the host')"])
+def test_two_lines_without_a_section_change_neither_exit_code_nor_stdout(host, end):
+    ends(host, end)
+    plain = host.python("main.py")
+    two_lines(host)
+    run = host.python("main.py")
+    assert (run.returncode, run.stdout) == (plain.returncode, plain.stdout)
+
+
+def test_two_lines_under_the_launcher_are_one_instrumentation(host):
+    host.install(TELLS_THE_END)
+    launched = host.rfquant_run("main.py")
+    two_lines(host)
+    assert host.rfquant_run("main.py").stdout == launched.stdout
+
+
+def test_two_lines_exit_with_2_when_the_run_did_not_do_what_it_was_asked_to(host):
+    host.install(UNSATISFIED)
+    two_lines(host)
+    assert host.python("main.py").returncode == 2
+
+
+def test_two_lines_tell_that_the_run_did_not_do_what_it_was_asked_to(host):
+    host.install(UNSATISFIED)
+    two_lines(host)
+    assert host.python("main.py").stderr == "error: nothing was done\n"
+
+
+def test_two_lines_keep_what_the_script_printed_before_a_mistake(host):
+    host.install(UNSATISFIED)
+    two_lines(host)
+    assert host.python("main.py").stdout == "top1 [70, 60.5]\n"
+
+
+def test_two_lines_run_what_was_to_run_at_exit_also_after_a_mistake(host):
+    host.install(UNSATISFIED)
+    two_lines(host)
+    text = (host.folder / "main.py").read_text(encoding="utf-8")
+    host.write("main.py", "import atexit\natexit.register(print, 'saved')\n" + text)
+    assert host.python("main.py").stdout.endswith("saved\n")
+
+
+def test_two_lines_show_a_mistake_in_the_configuration_as_one_line(host):
+    host.install(STRICT)
+    two_lines(host)
+    assert host.python("main.py").stderr == "error: wrong section\n"
+
+
+def test_two_lines_exit_with_2_on_a_mistake_in_the_configuration(host):
+    host.install(STRICT)
+    two_lines(host)
+    assert host.python("main.py").returncode == 2
+
+
+def test_two_lines_tell_the_plugin_what_ended_the_run(host):
+    host.install(TELLS_THE_END)
+    two_lines(host)
+    ends(host, "raise ValueError('of the host')")
+    assert host.python("main.py").stdout.endswith("end ValueError('of the host')\n")
+
+
+def test_two_lines_do_not_take_a_crash_of_a_plugin_for_a_success(host):
+    host.install(CRASHES_AT_THE_END)
+    two_lines(host)
+    assert host.python("main.py").returncode != 0
+
+
+def test_two_lines_do_not_close_a_session_that_the_script_closed(host):
+    host.install(TELLS_THE_END)
+    two_lines(host)
+    ends(host, "rfquant_hooks.instrument().close()")
+    assert host.python("main.py").stdout.count("end None") == 1
+
+
+def test_two_lines_tell_nothing_at_exit_after_undo(host):
+    host.install(UNSATISFIED)
+    two_lines(host)
+    ends(host, "rfquant_hooks.uninstrument()")
+    assert host.python("main.py").returncode == 0
+
+
+# The served module, by the installed plugin
+
+SHOW_INJECTOR = """
+from util.fault_injector import FaultInjector
+print(FaultInjector.__module__)
+"""
+
+
+@pytest.mark.parametrize("way", ["launcher", "two lines"])
+def test_the_injector_is_served_when_the_host_has_none(host, way):
+    host.write("main.py", (TWO_LINES if way == "two lines" else "") + SHOW_INJECTOR)
+    run = host.python("main.py") if way == "two lines" else host.rfquant_run("main.py")
+    assert run.stdout == "seu_plugin.injector\n", run.stderr
+
+
+def test_the_hosts_own_injector_wins(host):
+    host.write("util/fault_injector.py", "class FaultInjector: ...\n")
+    host.write("main.py", SHOW_INJECTOR)
+    assert host.rfquant_run("main.py").stdout == "util.fault_injector\n"
+
+
+def test_without_the_plugin_no_injector_is_served(host):
+    host.write("main.py", SHOW_INJECTOR)
+    run = host.rfquant_run("-p", "no:seu", "main.py")
+    assert "No module named 'util.fault_injector'" in run.stderr
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals as on POSIX")
+def test_an_interrupt_of_the_script_passes_through(host):
+    ends(host, "raise KeyboardInterrupt")
+    plain, run = host.python("main.py"), host.rfquant_run("main.py")
+    assert run.returncode == plain.returncode

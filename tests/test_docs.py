@@ -1,0 +1,61 @@
+"""What the documents say is so: their blocks parse and agree."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from seu_plugin.config import FaultInjectionSection, parse_section
+
+ROOT = Path(__file__).resolve().parents[1]
+READMES = ("README.md", "README.zh-CN.md")
+
+
+def blocks(name, language):
+    """Code blocks, dedented and without comments."""
+    found = []
+    pattern = rf"^( *)```{language}\n(.*?)^ *```$"
+    for indent, body in re.findall(pattern, (ROOT / name).read_text(), re.M | re.S):
+        lines = [line[len(indent) :] for line in body.splitlines()]
+        found.append("\n".join(re.sub(r"\s+#.*", "", line) for line in lines))
+    return found
+
+
+@pytest.mark.parametrize("language,number", [("bash", 2), ("yaml", 1), ("python", 2)])
+def test_both_readmes_have_the_same_blocks(language, number):
+    english, chinese = (blocks(name, language) for name in READMES)
+    assert len(english) == number
+    assert english == chinese
+
+
+def test_the_yaml_section_is_complete_and_valid():
+    section = yaml.safe_load(blocks("README.md", "yaml")[0])["fault_injection"]
+    parse_section(section)
+    assert set(FaultInjectionSection.model_fields) - set(section) == {"campaign"}
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_links_and_pictures_exist(name):
+    for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / name).read_text()):
+        assert target.startswith("https://") or (ROOT / target).exists(), target
+
+
+def test_the_demo_command_names_files_that_exist():
+    command = blocks("README.md", "bash")[0]
+    for word in command.split():
+        if word.startswith("examples/"):
+            assert (ROOT / word).is_file()
+
+
+def test_the_picture_loads_nothing():
+    svg = (ROOT / "docs" / "img" / "demo.svg").read_text()
+    assert not re.search(r"url\((?!#)|href=|@import", svg)
+
+
+def test_version_is_the_same_everywhere():
+    import seu_plugin
+
+    version = re.search(r"^version = (.+)$", (ROOT / "setup.cfg").read_text(), re.M).group(1)
+    assert version == seu_plugin.__version__
+    assert (ROOT / "changelog" / f"{version}.md").is_file()

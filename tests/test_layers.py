@@ -1,0 +1,102 @@
+"""Imports point one way: each module only imports those above it in these lists."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+HOOKS = [
+    "contract",
+    "hookspecs",
+    "profiles",
+    "manager",
+    "session",
+    "instrument",
+    "launcher",
+    "__init__",
+    "__main__",
+]
+PLUGIN = [
+    "errors",
+    "fault_model",
+    "seeding",
+    "statistics",
+    "codecs",
+    "config",
+    "sites",
+    "bit_widths",
+    "fault_map",
+    "report",
+    "forwards",
+    "activations",
+    "exposure",
+    "injector",
+    "runtime",
+    "plugin",
+    "compat",
+    "cli",
+]
+#: Modules that must not pull in torch.
+TORCHLESS = {"errors", "fault_model", "seeding", "statistics", "codecs", "config", "plugin"}
+
+
+def imports(path):
+    """(module, line is at the top level) for every import of a file."""
+    tree = ast.parse(path.read_text())
+    top = set(map(id, tree.body))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, id(node) in top
+        elif isinstance(node, ast.ImportFrom):
+            name = "." * node.level + (node.module or "")
+            if name == ".":
+                for alias in node.names:
+                    yield "." + alias.name, id(node) in top
+            else:
+                yield name, id(node) in top
+
+
+def files(package):
+    folder = {"rfquant_hooks": "hooks", "seu_plugin": "src"}[package]
+    return sorted((ROOT / folder / package).glob("*.py"))
+
+
+@pytest.mark.parametrize(
+    "package,order", [("rfquant_hooks", HOOKS), ("seu_plugin", ["__init__", *PLUGIN])]
+)
+def test_every_module_has_its_place(package, order):
+    assert {p.stem for p in files(package)} == set(order)
+
+
+@pytest.mark.parametrize("path", files("rfquant_hooks"), ids=lambda p: p.stem)
+def test_hooks_import_upwards_the_standard_library_and_pluggy(path):
+    for name, _ in imports(path):
+        assert name.split(".")[0] not in ("torch", "seu_plugin", "pydantic", "numpy", "yaml")
+        if name.startswith(".") and path.stem not in ("__init__", "__main__"):
+            assert HOOKS.index(name[1:]) < HOOKS.index(path.stem), name
+
+
+@pytest.mark.parametrize("path", files("seu_plugin"), ids=lambda p: p.stem)
+def test_plugin_imports_upwards_and_of_the_hooks_the_contract_only(path):
+    for name, top in imports(path):
+        if name.startswith("rfquant_hooks"):
+            assert name == "rfquant_hooks.contract"
+        elif name == ".__version__":
+            continue
+        elif name.startswith(".") and path.stem != "__init__":
+            assert PLUGIN.index(name[1:]) < PLUGIN.index(path.stem), name
+        elif name == "torch" or name.startswith("torch."):
+            assert path.stem not in TORCHLESS
+        if path.stem == "plugin" and top:
+            assert name.lstrip(".").split(".")[0] in (
+                "__future__", "typing", "pluggy", "rfquant_hooks", "errors",
+            )  # fmt: skip
+
+
+def test_the_demo_host_knows_nothing_of_us():
+    for path in (ROOT / "examples" / "demo_host").rglob("*.py"):
+        for name, _ in imports(path):
+            assert name.split(".")[0] not in ("seu_plugin", "rfquant_hooks"), path
