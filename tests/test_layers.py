@@ -13,6 +13,8 @@ HOOKS = [
     "profiles",
     "manager",
     "session",
+    "process_end",
+    "served",
     "instrument",
     "launcher",
     "__init__",

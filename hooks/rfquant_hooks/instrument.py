@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import atexit
 import functools
 import importlib
-import importlib.abc
-import importlib.machinery
 import importlib.util
-import os
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
 
 from .contract import PluginError
 from .manager import create_manager
+from .process_end import ProcessEnd
 from .profiles import RFQUANT, HostProfile, PhaseFunction
+from .served import ServedModules
 from .session import Session
 
 _active: Optional[Instrumentation] = None
@@ -33,7 +31,10 @@ def instrument(
     The host must be importable (its folder on ``sys.path``). Call it before or after the host
     copied names with ``from process import validate``: copies in the host's modules are
     replaced too. A second call returns the session of the first. Undone by
-    :func:`uninstrument`. The session closes when the process exits, if nobody closed it before.
+    :func:`uninstrument`.
+
+    The session closes when the process exits, if nobody closed it before; a PluginError is then
+    shown as one line and the exit code is 2.
 
     Raises PluginError if the host lacks a module or function of ``profile``.
     """
@@ -47,7 +48,6 @@ def instrument(
             instrumentation.undo()
             raise
         _active = instrumentation
-        atexit.register(_close_at_exit)
     return _active.session
 
 
@@ -55,23 +55,8 @@ def uninstrument() -> None:
     """Undo :func:`instrument` exactly. Does nothing when nothing is instrumented."""
     global _active
     if _active is not None:
-        atexit.unregister(_close_at_exit)
         _active.undo()
         _active = None
-
-
-def _close_at_exit() -> None:
-    # A host that was asked to inject and did not must not exit with 0: an exception raised in
-    # an atexit handler would be printed and forgotten.
-    if _active is None:
-        return
-    try:
-        _active.session.close()
-    except PluginError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(2)
 
 
 class Instrumentation:
@@ -81,7 +66,8 @@ class Instrumentation:
         self.profile = profile
         self.session = session
         self._undo: List[Tuple[ModuleType, str, Any]] = []
-        self._finder: Optional[_ServedModules] = None
+        self._finder: Optional[ServedModules] = None
+        self._end: Optional[ProcessEnd] = None
         self._live = False
 
     def apply(self) -> None:
@@ -89,7 +75,7 @@ class Instrumentation:
         for offer in self.session.manager.hook.rfquant_host_modules():
             served.update(offer)
         # Last in line: a module that the host has itself is found before ours.
-        self._finder = _ServedModules(served)
+        self._finder = ServedModules(served)
         sys.meta_path.append(self._finder)
 
         modules = self._import_host()
@@ -101,9 +87,13 @@ class Instrumentation:
         for phase in self.profile.phases:
             if phase.module in modules:
                 self._wrap(modules[phase.module], phase.function, self._around(phase))
+        self._end = ProcessEnd(self.session)
 
     def undo(self) -> None:
         self._live = False
+        if self._end is not None:
+            self._end.uninstall()
+            self._end = None
         while self._undo:
             owner, name, original = self._undo.pop()
             setattr(owner, name, original)
@@ -184,39 +174,3 @@ def _host_modules(owner: ModuleType) -> Iterable[ModuleType]:
         in_host = file is not None and root in Path(file).resolve().parents
         if in_host or getattr(module, "__name__", "") == "__main__":
             yield module
-
-
-class _ServedModules(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Finds modules under host names that plugins serve; imports them when asked for."""
-
-    def __init__(self, served: Dict[str, str]) -> None:
-        self._served = served
-        self._loaded: Dict[str, ModuleType] = {}
-
-    def find_spec(
-        self,
-        fullname: str,
-        path: Optional[Sequence[str]] = None,
-        target: Optional[ModuleType] = None,
-    ) -> Optional[importlib.machinery.ModuleSpec]:
-        if fullname not in self._served:
-            return None
-        return importlib.util.spec_from_loader(fullname, self)
-
-    def exec_module(self, module: ModuleType) -> None:
-        source = importlib.import_module(self._served[module.__name__])
-        names = getattr(source, "__all__", [n for n in vars(source) if not n.startswith("_")])
-        module.__dict__.update({name: getattr(source, name) for name in names})
-        module.__doc__ = source.__doc__
-        self._loaded[module.__name__] = module
-
-    def remove(self) -> None:
-        sys.meta_path.remove(self)
-        for name, module in self._loaded.items():
-            if sys.modules.get(name) is module:
-                del sys.modules[name]
-            parent, _, child = name.rpartition(".")
-            holder = sys.modules.get(parent)
-            if holder is not None and getattr(holder, child, None) is module:
-                delattr(holder, child)
-        self._loaded.clear()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import runpy
+import builtins
+import io
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import List, Optional, Sequence
 
 from .contract import PluginError
 from .instrument import instrument, uninstrument
+from .session import Session
 
 EPILOG = """\
 examples:
@@ -39,16 +42,24 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         help="do not load the installed plugin NAME (repeatable)",
     )
     parser.add_argument("script", help="the host's entry script, for example main.py")
-    parser.add_argument(
-        "args", nargs=argparse.REMAINDER, help="arguments of the script, passed on as they are"
-    )
-    options = parser.parse_args(argv)
+    parser.add_argument("args", nargs="*", help="arguments of the script, passed on as they are")
+    own = _own_arguments(argv)
+    options = parser.parse_args(argv[:own])
+    options.args = list(argv[own:])
     for name in options.plugins:
         if not name.startswith("no:"):
             parser.error(f"argument -p: expected no:NAME, received {name!r}")
     if not Path(options.script).is_file():
         parser.error(f"script not found: {options.script}")
     return options
+
+
+def _own_arguments(argv: Sequence[str]) -> int:
+    """How many arguments are ours: options, and the script. argparse would eat a ``--``."""
+    position = 0
+    while position < len(argv) and argv[position].startswith("-"):
+        position += 2 if argv[position] == "-p" else 1
+    return position + 1
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -61,21 +72,51 @@ def launch(script: str, args: List[str], blocked: Sequence[str] = ()) -> int:
     """Run ``script`` with ``args`` as ``python script args`` would, under hooks."""
     old_argv, old_path = sys.argv, list(sys.path)
     sys.argv = [script, *args]
-    sys.path.insert(0, str(Path(script).resolve().parent))
+    sys.path[:1] = [str(Path(script).resolve().parent)]
     try:
         session = instrument(blocked=blocked)
         try:
-            runpy.run_path(script, run_name="__main__")
+            _run_as_main(Path(script))
         except BaseException as error:
-            failed = not (isinstance(error, SystemExit) and error.code in (None, 0))
-            session.close(error if failed else None)
+            if isinstance(error, PluginError):
+                session.close(error)
+            elif isinstance(error, SystemExit) and error.code in (None, 0):
+                session.close()
+            else:
+                _close_after(session, error)
             raise
         session.close()
     except PluginError as error:
-        sys.stdout.flush()
-        print(f"error: {error}", file=sys.stderr)
+        _show(error)
         return 2
     finally:
         uninstrument()
         sys.argv, sys.path[:] = old_argv, old_path
     return 0
+
+
+def _close_after(session: Session, error: BaseException) -> None:
+    """Close after the script failed: what a plugin has to say must not hide why."""
+    try:
+        session.close(error)
+    except PluginError as second:
+        _show(second)
+
+
+def _show(error: PluginError) -> None:
+    sys.stdout.flush()
+    print(f"error: {error}", file=sys.stderr)
+
+
+def _run_as_main(script: Path) -> None:
+    # As `python script` does it; runpy.run_path would change sys.argv[0] and __file__.
+    file = str(Path.cwd() / script)
+    module = ModuleType("__main__")
+    module.__dict__.update(__file__=file, __builtins__=builtins, __spec__=None)
+    old_main, sys.modules["__main__"] = sys.modules["__main__"], module
+    try:
+        with io.open_code(file) as source:
+            code = compile(source.read(), file, "exec")
+        exec(code, module.__dict__)
+    finally:
+        sys.modules["__main__"] = old_main

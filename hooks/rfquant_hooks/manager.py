@@ -39,11 +39,16 @@ def create_manager(
     if entry_points:
         manager.load_setuptools_entrypoints(PROJECT)
         _check_blocked(names)
+    check_pending(manager)
+    return manager
+
+
+def check_pending(manager: pluggy.PluginManager) -> None:
+    """Raise PluginError if a registered plugin implements a hook that does not exist."""
     try:
         manager.check_pending()
     except pluggy.PluginValidationError as error:
         raise PluginError(f"plugin with an unknown hook: {error}") from error
-    return manager
 
 
 def _check_blocked(names: Iterable[str]) -> None:

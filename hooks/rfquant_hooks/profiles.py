@@ -14,7 +14,12 @@ def no_metrics(value: Any) -> Tuple[float, ...]:
 
 def top1_per_architecture(value: Any) -> Tuple[float, ...]:
     """RFQuant's ``validate`` returns a list of top-1 accuracies (process.py, last line)."""
-    return tuple(float(v) for v in value) if isinstance(value, (list, tuple)) else ()
+    if not isinstance(value, (list, tuple)):
+        return ()
+    try:
+        return tuple(float(v) for v in value)
+    except (TypeError, ValueError):  # a fork that returns something else has no metrics here
+        return ()
 
 
 def as_predefined_architectures(widths: BitWidths) -> List[Tuple[List[int], List[int]]]:

@@ -9,6 +9,7 @@ from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 import pluggy
 
 from .contract import Phase, PhaseOutcome, PluginError, setting
+from .manager import check_pending
 from .profiles import PhaseFunction
 
 
@@ -32,6 +33,7 @@ class Session:
         if not self._configured:
             self._config = config
             self.manager.hook.rfquant_configure(config=config, manager=self.manager)
+            check_pending(self.manager)
             self._configured = True
 
     def model_built(self, model: Any) -> None:
@@ -60,14 +62,18 @@ class Session:
         widths = None
         if function.policy is not None and not self._is_searching(config):
             widths = self.manager.hook.rfquant_bit_widths(config=config)
+        required = [function.model]
+        if widths is not None and function.policy is not None:
+            required.append(function.policy)
+        for parameter in required:
+            if parameter not in bound.signature.parameters:
+                raise PluginError(
+                    f"host function {function.module}.{function.function} has no parameter "
+                    f"{parameter!r}: its parameters are {', '.join(bound.signature.parameters)}"
+                )
         if widths is not None and function.policy is not None:
             bound.arguments[function.policy] = function.write_policy(widths)
             named = _named(bound)
-        if function.model not in named:
-            raise PluginError(
-                f"host function {function.module}.{function.function} has no parameter "
-                f"{function.model!r}: its parameters are {', '.join(named)}"
-            )
         phase = Phase(
             name=function.phase,
             model=named[function.model],

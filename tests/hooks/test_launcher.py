@@ -349,14 +349,6 @@ def test_two_lines_keep_what_the_script_printed_before_a_mistake(host):
     assert host.python("main.py").stdout == "top1 [70, 60.5]\n"
 
 
-def test_two_lines_run_what_was_to_run_at_exit_also_after_a_mistake(host):
-    host.install(UNSATISFIED)
-    two_lines(host)
-    text = (host.folder / "main.py").read_text(encoding="utf-8")
-    host.write("main.py", "import atexit\natexit.register(print, 'saved')\n" + text)
-    assert host.python("main.py").stdout.endswith("saved\n")
-
-
 def test_two_lines_show_a_mistake_in_the_configuration_as_one_line(host):
     host.install(STRICT)
     two_lines(host)

@@ -1,0 +1,58 @@
+"""A session's close at the end of a process that nobody else closes it in."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import sys
+import traceback
+from types import TracebackType
+from typing import Optional, Type
+
+from .contract import PluginError
+from .session import Session
+
+
+class ProcessEnd:
+    """Closes a session at the end of the process, and lets a mistake decide the exit code."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._error: Optional[BaseException] = None
+        self._previous = sys.excepthook
+        self._hook = self._on_exception  # one object, to be recognized in uninstall
+        sys.excepthook = self._hook
+        atexit.register(self._at_exit)
+
+    def uninstall(self) -> None:
+        atexit.unregister(self._at_exit)
+        if sys.excepthook is self._hook:
+            sys.excepthook = self._previous
+
+    def _on_exception(
+        self, kind: Type[BaseException], error: BaseException, trace: Optional[TracebackType]
+    ) -> None:
+        self._error = error
+        if isinstance(error, PluginError):
+            print(f"error: {error}", file=sys.stderr)
+        else:
+            self._previous(kind, error, trace)
+
+    def _at_exit(self) -> None:
+        code = 2 if isinstance(self._error, PluginError) else 0
+        try:
+            self._session.close(self._error)
+        except PluginError as error:
+            print(f"error: {error}", file=sys.stderr)
+            code = 2 if self._error is None else code
+        except Exception:  # noqa: BLE001 - shown, and the exit code says so
+            traceback.print_exc()
+            code = code or 1
+        if code:
+            # An exception in an atexit handler does not change the exit code. Handlers that
+            # were registered before instrument() do not run; logging's is the one that matters.
+            logging.shutdown()
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
