@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import warnings
 from contextlib import contextmanager
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Union
 
 import torch
 from torch import nn
 
 from .activations import FreshStepSizes
-from .codecs import codec
 from .config import InjectionSettings, parse_settings
-from .errors import ConfigError, InjectionError, SeuWarning
+from .devices import agreed_seed, check_device, rank
+from .errors import InjectionError, SeuWarning
 from .exposure import ExposedSite, ForwardState
 from .forwards import TakenForward
+from .interception import give_back, take_over
 from .report import injection_table, print_table
-from .seeding import fresh_seed
-from .sites import Site, select_sites, unwrap
+from .sites import check_grids, select_sites
 from .statistics import SiteStatistics, check_upsets
 
 Layers = Union[str, Sequence[str], Mapping[str, Any], None]
@@ -83,7 +83,7 @@ class FaultInjector:
         self.model = model
         self.settings = settings
         self.device = check_device(settings.device)
-        self.seed = settings.seed if settings.seed is not None else _agreed_seed()
+        self.seed = settings.seed if settings.seed is not None else agreed_seed()
         self.sites = select_sites(model, settings.layers)
         check_grids(self.sites, settings)
         self._state = ForwardState(settings, self.seed, self.device, exposure_draw)
@@ -126,16 +126,7 @@ class FaultInjector:
         self._state.reset()
         for exposed in self._exposed:
             exposed.reset()
-        taken: List[TakenForward] = []
-        try:
-            taken.append(_RootForward(unwrap(self.model), repr(self), self._state))
-            for exposed in self._exposed:
-                taken.append(_LayerForward(exposed.site.layer, repr(self), exposed))
-                taken.append(_QuantizerForward(exposed.site.quantizer, repr(self), exposed))
-        except BaseException:
-            _give_back(taken)
-            raise
-        self._taken = taken
+        self._taken = take_over(self.model, self._exposed, self._state, repr(self))
         self._fresh = FreshStepSizes(self.model)
         return self
 
@@ -177,7 +168,7 @@ class FaultInjector:
             print_table(injection_table(list(self.statistics().values()), self.seed))
 
     def _restore(self) -> None:
-        _give_back(self._taken)
+        give_back(self._taken)
         self._taken = []
         for exposed in self._exposed:
             exposed.forget_maps()
@@ -204,121 +195,9 @@ class FaultInjector:
         return f"its sites were only used {modes}, where it does not inject"
 
 
-class _RootForward(TakenForward):
-    """Marks one forward of the whole model."""
-
-    def __init__(self, module: nn.Module, owner: str, state: ForwardState) -> None:
-        super().__init__(module, owner)
-        self._state = state
-        self._norms = [
-            m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)
-        ]
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        # The host calibrates BatchNorm with the model in eval mode and its BatchNorms alone
-        # in train mode (util/utils.py, reset_batchnorm_stats).
-        calibrating = not self.module.training and any(m.training for m in self._norms)
-        with self._state.root_forward(calibrating):
-            return self.original(*args, **kwargs)
-
-
-class _LayerForward(TakenForward):
-    """Marks the inside of a layer: quantizer calls elsewhere see clean weights."""
-
-    def __init__(self, module: nn.Module, owner: str, exposed: ExposedSite) -> None:
-        super().__init__(module, owner)
-        self._exposed = exposed
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        with self._exposed.inside_layer():
-            return self.original(*args, **kwargs)
-
-
-class _QuantizerForward(TakenForward):
-    """Puts the upsets into what the weight quantizer gives to its layer."""
-
-    def __init__(self, module: nn.Module, owner: str, exposed: ExposedSite) -> None:
-        super().__init__(module, owner)
-        self._exposed = exposed
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        clean = self.original(*args, **kwargs)
-        if self._exposed.depth == 0:
-            return clean
-        return self._exposed.expose(clean, args, kwargs)
-
-
-def _give_back(taken: List[TakenForward]) -> None:
-    for forward in reversed(taken):
-        forward.give_back()
-
-
 def _selection(layers: Layers) -> Any:
     if layers is None:
         return {}
     if isinstance(layers, str) or not isinstance(layers, (Mapping, Sequence)):
         return layers if hasattr(layers, "include") else {"include": layers}
     return layers if isinstance(layers, Mapping) else {"include": tuple(layers)}
-
-
-def check_device(device: Optional[str]) -> Optional[torch.device]:
-    """Parse a device. Raises ConfigError if torch does not know it or cannot use it here."""
-    if device is None:
-        return None
-    try:
-        parsed = torch.device(device)
-        torch.empty(0, device=parsed)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"device: cannot be used here; received {device!r} ({reason})") from error
-    return parsed
-
-
-def check_grids(sites: Sequence[Site], settings: InjectionSettings) -> None:
-    """Raise ConfigError if the encoding cannot hold the codes of a site, or if no site has one
-    of the listed bit positions."""
-    chosen = codec(settings.encoding)
-    for site in sites:
-        quantizer = site.quantizer
-        unsigned = bool(getattr(quantizer, "all_positive", False))
-        lowest = 0 if unsigned else -2 + bool(getattr(quantizer, "symmetric", False))
-        highest = 3 if unsigned else 1  # the grid of width 2 tells signed from unsigned
-        if lowest < chosen.lowest(2) or highest > chosen.highest(2):
-            grid = "unsigned" if unsigned else "asymmetric signed" if lowest == -2 else "signed"
-            raise ConfigError(
-                f"encoding: {settings.encoding!r} cannot hold the {grid} codes of site "
-                f"{site.name!r}"
-            )
-    if not isinstance(settings.bits, str):
-        widest = max(_widest(site) for site in sites)
-        for position in settings.bits:
-            if position >= widest:
-                raise ConfigError(
-                    f"bits: no selected site has a bit {position}; the widest has {widest} bits "
-                    f"(0 ... {widest - 1})"
-                )
-
-
-def _widest(site: Site) -> int:
-    fixed = getattr(site.layer, "fixed_bits", None)
-    if fixed is not None:
-        return int(fixed[0])
-    offered: Tuple[int, ...] = tuple(getattr(site.quantizer, "bit_list", ()) or ())
-    return max(offered) if offered else 16
-
-
-def _distributed() -> bool:
-    return torch.distributed.is_available() and torch.distributed.is_initialized()
-
-
-def rank() -> int:
-    """This process's rank; 0 without a process group."""
-    return torch.distributed.get_rank() if _distributed() else 0
-
-
-def _agreed_seed() -> int:
-    """A fresh seed, the same on every rank."""
-    agreed = [fresh_seed()]
-    if _distributed():
-        torch.distributed.broadcast_object_list(agreed, src=0)
-    return agreed[0]

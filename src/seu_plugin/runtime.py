@@ -15,10 +15,11 @@ from rfquant_hooks.contract import BitWidths, Phase, PhaseOutcome, hookimpl
 
 from .bit_widths import apply_bit_widths, check_bit_widths, dynamic_layers, read_bit_widths
 from .config import SECTION, FaultInjectionSection
+from .devices import check_device, rank
 from .errors import BitWidthError, InjectionError, SeuError
-from .injector import FaultInjector, check_device, check_grids, rank
+from .injector import FaultInjector
 from .report import accuracy_lines
-from .sites import select_sites
+from .sites import check_grids, select_sites
 
 Run = Callable[[], PhaseOutcome]
 
@@ -91,10 +92,9 @@ class Runtime:
         before = golden.metrics if golden is not None else ()
         for line in accuracy_lines(before, outcome.metrics, self.section.ber):
             self._say(line)
-        self._say(
-            f"one draw is an anecdote: change {SECTION}.seed or .trial for another, "
-            ".ber, .layers or .bits for another question"
-        )
+        if not outcome.metrics:
+            self._say("the host's validate returned no accuracy that could be read")
+        self._say(f"to change: ber, seed, layers, bits under {SECTION} in the YAML")
         return outcome
 
     def _train(self, phase: Phase, run: Run) -> PhaseOutcome:

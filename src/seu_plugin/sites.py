@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any, Dict, Iterable, List, Optional, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 
 import torch
 from torch import nn
 
-from .config import LayerSelection
-from .errors import SiteError, did_you_mean
+from .codecs import codec
+from .config import InjectionSettings, LayerSelection
+from .errors import ConfigError, SiteError, did_you_mean
 
 #: Wrappers whose one child is the model: DistributedDataParallel, DataParallel, torch.compile.
 _WRAPPERS = ("module", "_orig_mod")
@@ -154,3 +155,36 @@ def _matching(patterns: Iterable[str], names: List[str], key: str) -> set[str]:
             )
         found |= matches
     return found
+
+
+def check_grids(sites: Sequence[Site], settings: InjectionSettings) -> None:
+    """Raise ConfigError if the encoding cannot hold the codes of a site, or if no site has one
+    of the listed bit positions."""
+    chosen = codec(settings.encoding)
+    for site in sites:
+        quantizer = site.quantizer
+        unsigned = bool(getattr(quantizer, "all_positive", False))
+        lowest = 0 if unsigned else -2 + bool(getattr(quantizer, "symmetric", False))
+        highest = 3 if unsigned else 1  # the grid of width 2 tells signed from unsigned
+        if lowest < chosen.lowest(2) or highest > chosen.highest(2):
+            grid = "unsigned" if unsigned else "asymmetric signed" if lowest == -2 else "signed"
+            raise ConfigError(
+                f"encoding: {settings.encoding!r} cannot hold the {grid} codes of site "
+                f"{site.name!r}"
+            )
+    if not isinstance(settings.bits, str):
+        widest = max(_widest(site) for site in sites)
+        for position in settings.bits:
+            if position >= widest:
+                raise ConfigError(
+                    f"bits: no selected site has a bit {position}; the widest has {widest} bits "
+                    f"(0 ... {widest - 1})"
+                )
+
+
+def _widest(site: Site) -> int:
+    fixed = getattr(site.layer, "fixed_bits", None)
+    if fixed is not None:
+        return int(fixed[0])
+    offered: Tuple[int, ...] = tuple(getattr(site.quantizer, "bit_list", ()) or ())
+    return max(offered) if offered else 16

@@ -1,0 +1,93 @@
+"""The seu command."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from seu_plugin import __version__
+from seu_plugin.cli import cli, main
+from seu_plugin.config import FaultInjectionSection
+
+
+@pytest.fixture
+def config(tmp_path):
+    def _config(text, name="c.yaml"):
+        path = tmp_path / name
+        path.write_text(text)
+        return str(path)
+
+    return _config
+
+
+def run(monkeypatch, capsys, *arguments):
+    """Exit code, standard output and standard error of ``seu ARGUMENTS``."""
+    monkeypatch.setattr("sys.argv", ["seu", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    captured = capsys.readouterr()
+    return ended.value.code, captured.out, captured.err
+
+
+def test_check_tells_what_will_happen(config):
+    path = config("fault_injection: {ber: 1e-3, enable_in_training: true}")
+    result = CliRunner().invoke(cli, ["check", path])
+    assert result.output == "fault_injection: ok; BER 0.001 in train and validate\n"
+
+
+def test_check_of_a_section_that_is_off(config):
+    result = CliRunner().invoke(cli, ["check", config("fault_injection: {enabled: false}")])
+    assert "not enabled" in result.output
+
+
+def test_check_reads_the_bit_width_file(config, tmp_path):
+    widths = {"configurations": [{"weight_bits": [4, 3], "act_bits": [4, 4]}]}
+    (tmp_path / "w.json").write_text(json.dumps(widths))
+    path = config(f"fault_injection: {{ber: 0, bit_width_config: {{path: {tmp_path / 'w.json'}}}}}")
+    assert "2 layers" in CliRunner().invoke(cli, ["check", path]).output
+
+
+def test_later_files_win(config):
+    one = config("fault_injection: {ber: 2}")
+    two = config("fault_injection: {ber: 0.5}", "d.yaml")
+    assert "BER 0.5" in CliRunner().invoke(cli, ["check", one, two]).output
+
+
+@pytest.mark.parametrize(
+    "text,message",
+    [
+        ("fault_injection: {bre: 1}", "fault_injection.bre: unknown key; received 1; did you mean"),
+        ("fault_injectoin: {ber: 1}", "has no section fault_injection; did you mean"),
+        ("a: [", "is not YAML"),
+        ("[]", "must be a mapping"),
+        ("fault_injection: {ber: 0, bit_width_config: {path: no.json}}", "no.json: cannot read"),
+    ],
+)
+def test_mistakes_are_one_line_and_exit_code_2(monkeypatch, capsys, config, text, message):
+    code, out, err = run(monkeypatch, capsys, "check", config(text))
+    assert (code, out, len(err.splitlines())) == (2, "", 1)
+    assert err.startswith("error: ") and message in err
+
+
+def test_a_missing_file_is_an_error(monkeypatch, capsys, tmp_path):
+    code, _, err = run(monkeypatch, capsys, "check", str(tmp_path / "none.yaml"))
+    assert code == 2 and "none.yaml: cannot read" in err
+
+
+def test_schema_has_every_key_with_a_description():
+    schema = json.loads(CliRunner().invoke(cli, ["schema"]).output)
+    keys = schema["properties"]["fault_injection"]["properties"]
+    assert set(keys) == set(FaultInjectionSection.model_fields)
+    assert schema["properties"]["fault_injection"]["additionalProperties"] is False
+
+
+def test_schema_references_resolve():
+    text = CliRunner().invoke(cli, ["schema"]).output
+    schema = json.loads(text)
+    for name in ("LayerSelection", "BitWidthSource"):
+        assert f"#/$defs/{name}" in text and name in schema["$defs"]
+
+
+def test_version_and_help():
+    assert __version__ in CliRunner().invoke(cli, ["--version"]).output
+    assert "check" in CliRunner().invoke(cli, ["-h"]).output

@@ -1,0 +1,45 @@
+"""The entry point: light until it is wanted."""
+
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from rfquant_hooks import create_manager
+from seu_plugin import plugin
+from seu_plugin.errors import ConfigError
+
+SECTION = {"ber": 1e-3}
+
+
+def configured(config):
+    manager = create_manager([plugin], entry_points=False)
+    manager.hook.rfquant_configure(config=config, manager=manager)
+    return manager.has_plugin("seu-runtime")
+
+
+@pytest.mark.parametrize("make", [dict, lambda **kw: SimpleNamespace(**kw)])
+def test_the_working_object_is_there_only_with_the_section(make):
+    assert configured(make(name="x", fault_injection=SECTION))
+    assert not configured(make(name="x"))
+
+
+def test_a_section_that_is_off_registers_nothing():
+    assert not configured({"fault_injection": {"enabled": False}})
+
+
+def test_an_empty_section_is_an_error():
+    with pytest.raises(ConfigError, match="must be a mapping of settings"):
+        configured({"fault_injection": None})
+
+
+@pytest.mark.parametrize("name", ["fault_injecton", "faultinjection", "fault_injections"])
+def test_a_misspelled_section_is_an_error(name):
+    with pytest.raises(ConfigError, match=f"{name}: unknown section; did you mean"):
+        configured({name: SECTION})
+
+
+def test_importing_the_entry_point_imports_neither_torch_nor_pydantic():
+    code = "import sys, seu_plugin.plugin; assert not {'torch', 'pydantic'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,35 @@
+"""What people read."""
+
+from seu_plugin.report import accuracy_lines, injection_table, print_table
+from seu_plugin.statistics import SiteStatistics
+
+SITES = [
+    SiteStatistics("conv1", 1e-2, words=100, bits=800, upsets=7, words_hit=6, widths=(8,)),
+    SiteStatistics("fc", 1e-2, words=1000, bits=3000, upsets=33, words_hit=30, widths=(3,)),
+]
+
+
+def test_table_has_a_row_for_each_site_and_their_sum(capsys):
+    print_table(injection_table(SITES, seed=9))
+    lines = capsys.readouterr().out.splitlines()
+    cells = [[c.strip() for c in line.split("│")[1:-1]] for line in lines if "│" in line]
+    assert cells[0] == ["conv1", "8", "100", "800", "7", "8", "6"]
+    assert cells[1] == ["fc", "3", "1,000", "3,000", "33", "30", "30"]
+    assert cells[2] == ["all", "", "1,100", "3,800", "40", "38", "36"]
+
+
+def test_accuracies_of_one_architecture():
+    assert accuracy_lines([99.0], [91.5], 1e-2) == [
+        "golden accuracy:  99.00 %",
+        "faulted accuracy: 91.50 % at BER 0.01",
+        "accuracy drop:    7.50 percentage points",
+    ]
+
+
+def test_accuracies_of_several_architectures_are_numbered():
+    lines = accuracy_lines([99.0, 98.0], [91.5, 90.0], 1e-2)
+    assert "faulted accuracy of architecture 1: 90.00 % at BER 0.01" in lines
+
+
+def test_without_a_golden_run_no_drop_is_claimed():
+    assert accuracy_lines([], [91.5], 1e-2) == ["faulted accuracy: 91.50 % at BER 0.01"]

@@ -1,0 +1,217 @@
+"""The plugin at work, with phases made by hand."""
+
+import json
+import random
+
+import numpy as np
+import pytest
+import torch
+
+import toy
+from rfquant_hooks.contract import BitWidths, Phase, PhaseOutcome
+from seu_plugin.config import parse_section
+from seu_plugin.errors import BitWidthError, ConfigError, InjectionError, SiteError
+from seu_plugin.runtime import Runtime, find_file, host_rng_restored
+
+
+def runtime(**section):
+    return Runtime(parse_section({"ber": 0.1, "seed": 1, **section}))
+
+
+def phase(name, model, widths=None, parent=None, **arguments):
+    return Phase(name, model, {}, arguments, widths, parent)
+
+
+def forward(model):
+    """A phase's run: one forward, its output as the value and a made-up accuracy."""
+
+    def run():
+        with torch.no_grad():
+            out = model(toy.batch())
+        return PhaseOutcome(out, (float(out.sum()),))
+
+    return run
+
+
+def test_validate_gives_the_faulted_outcome_and_tells_the_golden_one(capsys):
+    model = toy.net()
+    golden = forward(model)()
+    outcome = runtime().rfquant_run_phase(phase("validate", model), forward(model))
+    assert not torch.equal(outcome.value, golden.value)
+    assert torch.equal(forward(model)().value, golden.value)
+    out = capsys.readouterr().out
+    assert f"golden accuracy:  {golden.metrics[0]:.2f} %" in out
+    assert f"faulted accuracy: {outcome.metrics[0]:.2f} % at BER 0.1" in out
+    assert "conv3" in out
+
+
+def test_validate_without_a_golden_run_runs_once():
+    model, runs = toy.net(), []
+
+    def run():
+        runs.append(1)
+        return forward(model)()
+
+    runtime(golden_run=False).rfquant_run_phase(phase("validate", model), run)
+    assert len(runs) == 1
+
+
+def test_golden_and_faulted_run_see_the_same_random_numbers():
+    model, drawn = toy.net(), []
+
+    def run():
+        drawn.append((random.random(), np.random.rand(), float(torch.rand(()))))
+        return forward(model)()
+
+    runtime().rfquant_run_phase(phase("validate", model), run)
+    assert drawn[0] == drawn[1]
+
+
+def test_widths_are_applied_before_the_host_runs():
+    model, seen = toy.net(), []
+
+    def run():
+        seen.append((model.conv2.bits, model.bn2.bit_width))
+        return forward(model)()
+
+    widths = BitWidths((2, 5), (6, 6))
+    runtime().rfquant_run_phase(phase("validate", model, widths), run)
+    assert seen == [((2, 6), (2, 6))] * 2
+
+
+def test_a_host_that_evaluates_other_widths_is_an_error():
+    model = toy.net()
+
+    def run():
+        toy.set_bits(model, ((6, 6), (5, 6)))
+        return forward(model)()
+
+    with pytest.raises(BitWidthError, match="gives 'conv2' 2 bits, but the host evaluated it at 6"):
+        runtime().rfquant_run_phase(phase("validate", model, BitWidths((2, 5), (6, 6), "x")), run)
+
+
+def test_calibration_inside_validate_is_clean():
+    model, plugin = toy.net(), runtime(golden_run=False)
+    golden = forward(model)().value
+    outer = phase("validate", model)
+
+    def run():
+        inner = plugin.rfquant_run_phase(phase("calibrate", model, parent=outer), forward(model))
+        assert torch.equal(inner.value, golden)
+        return forward(model)()
+
+    assert not torch.equal(plugin.rfquant_run_phase(outer, run).value, golden)
+
+
+def test_calibration_outside_validate_is_left_alone():
+    assert runtime().rfquant_run_phase(phase("calibrate", toy.net()), forward) is None
+
+
+def test_faulty_calibration_is_left_under_injection():
+    model, plugin = toy.net(), runtime(bn_calibration="faulty", golden_run=False)
+    outer = phase("validate", model)
+
+    def run():
+        assert plugin.rfquant_run_phase(phase("calibrate", model, parent=outer), forward) is None
+        return forward(model)()
+
+    plugin.rfquant_run_phase(outer, run)
+
+
+@pytest.mark.parametrize("name", ["train", "search"])
+def test_other_phases_are_left_alone_by_default(name):
+    assert runtime().rfquant_run_phase(phase(name, toy.net()), forward) is None
+
+
+def test_validate_inside_a_search_is_left_alone():
+    model = toy.net()
+    outer = phase("search", model)
+    assert runtime().rfquant_run_phase(phase("validate", model, parent=outer), forward) is None
+
+
+def test_train_sees_other_maps_in_every_epoch_and_the_same_when_resumed():
+    model = toy.net()
+    plugin = runtime(enable_in_training=True, persistence="per_forward")
+    one, two, again = (
+        plugin.rfquant_run_phase(phase("train", model, epoch=e), forward(model)).value
+        for e in (0, 1, 1)
+    )
+    assert not torch.equal(one, two)
+    assert torch.equal(two, again)
+
+
+def test_an_exception_of_the_host_propagates_and_leaves_no_trace():
+    model, plugin = toy.net(), runtime()
+    golden = forward(model)().value
+    runs = []
+
+    def run():
+        runs.append(forward(model)())
+        if len(runs) == 2:
+            raise KeyError("host")
+        return runs[-1]
+
+    with pytest.raises(KeyError, match="host"):
+        plugin.rfquant_run_phase(phase("validate", model), run)
+    assert torch.equal(forward(model)().value, golden)
+    assert plugin.rfquant_run_phase(phase("calibrate", model), forward) is None
+
+
+def test_a_run_without_an_injection_is_an_error_at_the_end():
+    plugin = runtime()
+    plugin.rfquant_run_phase(phase("train", toy.net()), forward)
+    with pytest.raises(InjectionError, match="the host ran train, with enable_in_training False"):
+        plugin.rfquant_unconfigure(error=None)
+
+
+def test_a_run_that_failed_or_injected_ends_in_peace():
+    plugin, model = runtime(), toy.net()
+    plugin.rfquant_unconfigure(error=KeyError())
+    plugin.rfquant_run_phase(phase("validate", model), forward(model))
+    plugin.rfquant_unconfigure(error=None)
+
+
+def test_the_model_is_checked_when_it_is_built(tmp_path):
+    path = tmp_path / "w.json"
+    path.write_text(json.dumps({"configurations": [{"weight_bits": [4], "act_bits": [4]}]}))
+    plugin = runtime(bit_width_config={"path": str(path)})
+    with pytest.raises(BitWidthError, match=r"^fault_injection\.bit_width_config: .*1 entries"):
+        plugin.rfquant_model_built({}, toy.net())
+
+
+@pytest.mark.parametrize(
+    "section,error,message",
+    [
+        ({"layers": {"include": ["x"]}}, SiteError, r"^fault_injection\.layers\.include: "),
+        ({"encoding": "unsigned"}, ConfigError, r"^fault_injection\.encoding: "),
+        ({"bits": [9]}, ConfigError, r"^fault_injection\.bits: "),
+    ],
+)
+def test_what_does_not_fit_the_model_is_named_by_its_path(section, error, message):
+    with pytest.raises(error, match=message):
+        runtime(**section).rfquant_model_built({}, toy.net())
+
+
+def test_a_bad_device_is_named_by_its_path():
+    with pytest.raises(ConfigError, match=r"^fault_injection\.device: cannot be used here"):
+        runtime(device="nowhere")
+
+
+def test_files_are_found_from_the_working_directory_or_beside_the_script(tmp_path, monkeypatch):
+    here, there = tmp_path / "here", tmp_path / "there"
+    for folder in (here, there):
+        folder.mkdir()
+    monkeypatch.chdir(here)
+    monkeypatch.setattr("sys.argv", [str(there / "main.py")])
+    (there / "a.json").touch()
+    assert find_file("a.json").resolve() == there / "a.json"
+    (here / "a.json").touch()
+    assert find_file("a.json").resolve() == here / "a.json"
+
+
+def test_the_hosts_generators_are_put_back_after_an_exception():
+    before = torch.get_rng_state()
+    with pytest.raises(KeyError), host_rng_restored():
+        torch.rand(3)
+        raise KeyError
+    assert torch.equal(torch.get_rng_state(), before)
