@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 import re
 from typing import Any, List, Literal, Mapping, Optional, Tuple, Type, TypeVar, Union
 
@@ -67,7 +68,7 @@ class InjectionSettings(_Frozen):
     )
     enable_in_training: StrictBool = Field(False, description="inject in train mode")
     enable_in_inference: StrictBool = Field(True, description="inject in eval mode")
-    layers: LayerSelection = LayerSelection()
+    layers: LayerSelection = Field(LayerSelection(), description="which sites are exposed")
     bits: Union[Word, Tuple[StrictInt, ...]] = Field(
         "all", description="bit positions exposed: all, msb, lsb or a list; 0 = least significant"
     )
@@ -90,9 +91,16 @@ class InjectionSettings(_Frozen):
         # PyYAML reads 1e-6 as a string (YAML 1.1 wants a dot in the mantissa).
         if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
             return float(value)
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
+        if isinstance(value, bool) or not isinstance(value, numbers.Real):
             raise ValueError("must be a number in [0, 1], for example 1e-6")
-        return value
+        return float(value)
+
+    @field_validator("seed", "trial", mode="before")
+    @classmethod
+    def _integer(cls, value: Any) -> Any:
+        # Of numpy, say; a bool is left to fail.
+        is_integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+        return int(value) if is_integer else value
 
     @field_validator("bits", mode="before")
     @classmethod

@@ -206,12 +206,14 @@ class ExposedSite:
         scale = scale.to(mask.device)
         ratio = hit / scale
         code = torch.round(ratio)
-        if mask.device.type == "cpu" and bool(((ratio - code).abs() > 0.01).any()):
-            raise InjectionError(
-                f"site {self.site.name!r}: weights are no multiples of the step size at width "
-                f"{width}, so they are not the codes of a quantized memory"
-            )
         codec = self._state.codec
+        if mask.device.type == "cpu":  # elsewhere the check would wait for the device
+            fits = (code >= codec.lowest(width)) & (code <= codec.highest(width))
+            if not bool((fits & ((ratio - code).abs() <= 0.01)).all()):
+                raise InjectionError(
+                    f"site {self.site.name!r}: its weights are not {self._state.settings.encoding} "
+                    f"codes of {width} bits times the step size, so they are no quantized memory"
+                )
         stored = codec.encode(code.to(torch.int32), width) ^ mask
         faulted: torch.Tensor = codec.decode(stored, width) * scale
         return faulted.to(clean)

@@ -531,9 +531,50 @@ def test_weights_that_are_no_codes_are_an_error():
     model.conv2.quan_w_fn.get_scale = lambda bits, detach=True: (
         original(bits, detach) * (1.0 if not detach else 1.37)
     )
-    with pytest.raises(InjectionError, match="no multiples of the step size"):
+    with pytest.raises(InjectionError, match="they are no quantized memory"):
         with FaultInjector(model, ber=0.1, seed=1):
             run(model)
+
+
+def test_codes_outside_the_width_are_an_error():
+    model = toy.net()
+    quantizer = model.conv2.quan_w_fn
+    quantizer.grid = lambda bits: (-100, 100)  # clamps nothing, whatever the width says
+    model.conv2.weight.data *= 10
+    with pytest.raises(InjectionError, match="not twos_complement codes of 4 bits"):
+        with FaultInjector(model, ber=1.0, seed=1):
+            run(model)
+
+
+def test_nan_step_sizes_are_an_error():
+    model = toy.net()
+    model.conv2.quan_w_fn.s.data.fill_(float("nan"))
+    with pytest.raises(InjectionError, match="they are no quantized memory"):
+        with FaultInjector(model, ber=0.1, seed=1):
+            run(model)
+
+
+def test_a_host_that_keeps_its_quantized_weight_finds_it_clean():
+    model = toy.net()
+    kept = clean_weights(model)["conv2"]
+    before = kept.clone()
+    model.conv2.quan_w_fn.forward = lambda weight, bits, is_activation=False: kept
+    with FaultInjector(model, ber=0.1, seed=1):
+        one, two = run(model), run(model)
+    assert torch.equal(kept, before) and torch.equal(one, two)
+
+
+def test_inference_mode():
+    model = toy.net()
+    with FaultInjector(model, ber=0.05, seed=3):
+        faulted = run(model)
+        with torch.inference_mode():
+            assert torch.equal(model(toy.batch()), faulted)
+
+
+def test_numbers_of_numpy_are_numbers():
+    injector = FaultInjector(toy.net(), ber=np.float32(0.5), seed=np.int64(3))
+    assert (injector.settings.ber, injector.seed) == (0.5, 3)
 
 
 def test_the_self_check_alarms_on_a_wrong_rate(monkeypatch):
