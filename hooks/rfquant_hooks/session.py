@@ -59,21 +59,17 @@ class Session:
         if function.config is not None and function.config in named:
             config = named[function.config]
             self.configure(config)
+        hook = self.manager.hook
+        if not (hook.rfquant_run_phase.get_hookimpls() or hook.rfquant_bit_widths.get_hookimpls()):
+            return call(*args, **kwargs)  # nobody wants phases: the host is on its own
         widths = None
+        _require(function, bound, function.model)
         if function.policy is not None and not self._is_searching(config):
-            widths = self.manager.hook.rfquant_bit_widths(config=config)
-        required = [function.model]
-        if widths is not None and function.policy is not None:
-            required.append(function.policy)
-        for parameter in required:
-            if parameter not in bound.signature.parameters:
-                raise PluginError(
-                    f"host function {function.module}.{function.function} has no parameter "
-                    f"{parameter!r}: its parameters are {', '.join(bound.signature.parameters)}"
-                )
-        if widths is not None and function.policy is not None:
-            bound.arguments[function.policy] = function.write_policy(widths)
-            named = _named(bound)
+            widths = hook.rfquant_bit_widths(config=config)
+            if widths is not None:
+                _require(function, bound, function.policy)
+                bound.arguments[function.policy] = function.write_policy(widths)
+        named = _named(bound)
         phase = Phase(
             name=function.phase,
             model=named[function.model],
@@ -92,7 +88,7 @@ class Session:
 
         outer, self._phase = self._phase, phase
         try:
-            outcome = self.manager.hook.rfquant_run_phase(phase=phase, run=run)
+            outcome = hook.rfquant_run_phase(phase=phase, run=run)
             if outcome is None and runs == 0:
                 outcome = run()
         finally:
@@ -116,6 +112,14 @@ class Session:
         if self._configured and not self._closed:
             self._closed = True
             self.manager.hook.rfquant_unconfigure(error=error)
+
+
+def _require(function: PhaseFunction, bound: inspect.BoundArguments, parameter: str) -> None:
+    if parameter not in bound.signature.parameters:
+        raise PluginError(
+            f"host function {function.module}.{function.function} has no parameter "
+            f"{parameter!r}: its parameters are {', '.join(bound.signature.parameters)}"
+        )
 
 
 def _named(bound: inspect.BoundArguments) -> Dict[str, Any]:

@@ -31,9 +31,14 @@ def _counts(sites: Sequence[SiteStatistics]) -> List[str]:
         f"{sum(s.words for s in sites):,}",
         f"{sum(s.bits for s in sites):,}",
         f"{sum(s.upsets for s in sites):,}",
-        f"{sum(s.expected for s in sites):,.4g}",
+        rounded(sum(s.expected for s in sites)),
         f"{sum(s.words_hit for s in sites):,}",
     ]
+
+
+def rounded(number: float) -> str:
+    """Four digits, or all before the point where there are more."""
+    return f"{number:,.0f}" if number >= 1000 else f"{number:.4g}"
 
 
 def print_table(table: Table) -> None:

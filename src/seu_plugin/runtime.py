@@ -18,7 +18,7 @@ from .config import SECTION, FaultInjectionSection
 from .devices import check_device, rank
 from .errors import BitWidthError, InjectionError, SeuError
 from .injector import FaultInjector
-from .report import accuracy_lines
+from .report import accuracy_lines, rounded
 from .sites import check_grids, select_sites
 
 Run = Callable[[], PhaseOutcome]
@@ -108,7 +108,7 @@ class Runtime:
         self._say(
             f"epoch {epoch}: {sum(s.upsets for s in sites):,} upsets in "
             f"{sum(s.bits for s in sites):,} bits exposed, expected "
-            f"{sum(s.expected for s in sites):,.4g} (BER {self.section.ber:g}, "
+            f"{rounded(sum(s.expected for s in sites))} (BER {self.section.ber:g}, "
             f"seed {injector.seed})"
         )
         return outcome

@@ -351,6 +351,10 @@ def test_widths_for_a_function_without_a_policy_parameter_are_an_error_that_name
         session(Widths()).run_phase(VALIDATE, fork, (MODEL, CONFIG), {})
 
 
+def test_without_plugins_a_fork_may_call_its_parameters_as_it_likes():
+    assert session().run_phase(VALIDATE, lambda net, cfg: [net, cfg], (1, 2), {}) == [1, 2]
+
+
 # Outcomes
 
 
