@@ -64,43 +64,50 @@ def draw_fault_map(stream: Stream, words: int, width: int, ber: float) -> FaultM
 
 def _draw_sparse(stream: Stream, words: int, width: int, n: int) -> FaultMap:
     bits = words * width
-    positions = np.empty(0, dtype=np.int64)
+    positions = np.empty(0, dtype=np.uint32)
     # Drawing exactly what is missing never overshoots the first n distinct positions.
     while positions.size < n:
         more = stream.positions(n - positions.size, bits)
         positions = _sorted_distinct(np.concatenate((positions, more)))
-    index = positions // width
-    mask = np.left_shift(np.int32(1), (positions - index * width).astype(np.int32))
+    k = np.uint32(width)
+    index = positions // k
+    mask = np.left_shift(np.int32(1), (positions - index * k).astype(np.int32))
     if n > 1:
-        starts = np.flatnonzero(np.concatenate(([True], index[1:] != index[:-1])))
+        starts = np.flatnonzero(_is_first(index))
         index, mask = index[starts], np.bitwise_or.reduceat(mask, starts)
-    return FaultMap(index, mask, n)
+    return FaultMap(index.astype(np.int64), mask, n)
 
 
 def _draw_dense(stream: Stream, words: int, width: int, n: int) -> FaultMap:
     bits = words * width
     flipped = np.zeros(bits, dtype=np.bool_)
-    flipped[stream.positions(n, bits)] = True
+    flipped[stream.positions(n, bits).astype(np.int64)] = True
     missing = n - int(np.count_nonzero(flipped))
     while missing:
         more = stream.positions(missing, bits)
         more = _sorted_distinct(more[~flipped[more]])
         flipped[more] = True
         missing -= more.size
-    packed = np.packbits(flipped.reshape(words, width), axis=1, bitorder="little")
-    masks = packed[:, 0].astype(np.int32)
-    if width > 8:
-        masks |= packed[:, 1].astype(np.int32) << 8
-    index = np.flatnonzero(masks)
-    return FaultMap(index, masks[index], n)
+    planes = flipped.view(np.uint8).reshape(words, width)
+    masks = planes[:, 0].astype(np.uint8 if width <= 8 else np.int32)
+    for bit in range(1, width):
+        masks |= planes[:, bit].astype(masks.dtype) << bit
+    index = np.flatnonzero(masks != 0)
+    return FaultMap(index, masks[index].astype(np.int32), n)
 
 
-def _sorted_distinct(values: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def _sorted_distinct(values: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
+    """The distinct ``values``, ascending; sorts in place."""
     # numpy.unique hashes from numpy 2.3 on, which is slower here than sorting.
     values.sort()
+    return values[_is_first(values)]
+
+
+def _is_first(values: npt.NDArray[np.uint32]) -> npt.NDArray[np.bool_]:
+    """Which of the sorted ``values`` differ from the one before."""
     first = np.ones(values.size, dtype=np.bool_)
     np.not_equal(values[1:], values[:-1], out=first[1:])
-    return values[first]
+    return first
 
 
 @lru_cache(maxsize=1)

@@ -45,15 +45,19 @@ class Stream:
         """The next ``n`` words; uint64 of shape [n]."""
         return np.asarray(self._bits.random_raw(n), dtype=np.uint64)
 
-    def positions(self, n: int, bits: int) -> npt.NDArray[np.int64]:
+    def positions(self, n: int, bits: int) -> npt.NDArray[np.uint32]:
         """The next ``n`` words as positions in [0, bits): upper half of word * bits.
 
-        int64 of shape [n]. Needs bits < 2**32: the 128-bit product is then had from two
+        uint32 of shape [n]. Needs bits < 2**32: the 128-bit product is then had from two
         64-bit ones. A position's probability is off by at most 2**-32 of itself.
         """
-        words = self.words(n)
-        limit = np.uint64(bits)
-        half = np.uint64(32)
-        low = (words & np.uint64(0xFFFFFFFF)) * limit >> half
-        upper: npt.NDArray[np.uint64] = ((words >> half) * limit + low) >> half
-        return upper.astype(np.int64)
+        upper = self.words(n)
+        limit, half = np.uint64(bits), np.uint64(32)
+        lower = upper & np.uint64(0xFFFFFFFF)
+        lower *= limit
+        lower >>= half
+        upper >>= half
+        upper *= limit
+        upper += lower
+        upper >>= half
+        return upper.astype(np.uint32)
