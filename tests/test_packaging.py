@@ -66,11 +66,12 @@ def test_install_works(kind, built, source, tmp_path):
     venv.create(environment, with_pip=True)
     python = environment / "bin" / "python"
     (packages,) = (environment / "lib").glob("python*/site-packages")
-    # The dependencies of this environment, after the new environment's own packages.
-    (packages / "zz_dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
     target = {"wheel": "*.whl", "sdist": "*.tar.gz"}.get(kind)
     what = [str(next(built.glob(target)))] if target else ["-e", str(source)]
     subprocess.run([str(python), "-m", "pip", "install", "-q", "--no-deps", *what], check=True)
+    # The dependencies of this environment, after the new environment's own packages. Not
+    # before: pip would take what is installed here for installed there.
+    (packages / "zz_dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
     done = subprocess.run([str(python), "-c", PROBE], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     where = source if kind == "editable" else environment
