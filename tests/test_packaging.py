@@ -69,9 +69,14 @@ def test_install_works(kind, built, source, tmp_path):
     target = {"wheel": "*.whl", "sdist": "*.tar.gz"}.get(kind)
     what = [str(next(built.glob(target)))] if target else ["-e", str(source)]
     subprocess.run([str(python), "-m", "pip", "install", "-q", "--no-deps", *what], check=True)
-    # The dependencies of this environment, after the new environment's own packages. Not
+    # The dependencies of this environment, without its own install of what is tested. Not
     # before: pip would take what is installed here for installed there.
-    (packages / "zz_dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    dependencies = tmp_path / "dependencies"
+    dependencies.mkdir()
+    for entry in Path(sysconfig.get_path("purelib")).iterdir():
+        if not entry.name.startswith(("seu_plugin", "rfquant_hooks", "__editable__")):
+            (dependencies / entry.name).symlink_to(entry)
+    (packages / "zz_dependencies.pth").write_text(f"{dependencies}\n")
     done = subprocess.run([str(python), "-c", PROBE], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     where = source if kind == "editable" else environment
