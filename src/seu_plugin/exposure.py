@@ -45,14 +45,19 @@ class ForwardState:
         self.used_clean: Dict[str, None] = {}  # an ordered set
         self._new_forward = False
         self._calibrating = False
+        self._depth = 0
+        self._awaiting_backward = 0  # forwards that a recomputation could belong to
+        self._recomputed = False
 
     @contextmanager
     def root_forward(self, calibrating: bool) -> Iterator[None]:
         self._new_forward = True
         self._calibrating = calibrating and self.settings.bn_calibration == "clean"
+        self._depth += 1
         try:
             yield
         finally:
+            self._depth -= 1
             self._calibrating = False
 
     def exposes(self, training: bool) -> bool:
@@ -77,15 +82,32 @@ class ForwardState:
         persistence = self.settings.persistence
         if persistence == "static" or (persistence == "auto" and not training):
             return 0
-        if self._new_forward:
+        if self._depth == 0:
+            return self._draw_outside(name)
+        if self._new_forward or self.draw is None:
             self._new_forward = False
             self.draw = self.next_draw
             self.next_draw += 1
+            if self._recomputed:
+                self._recomputed, self._awaiting_backward = False, 0
+            self._awaiting_backward += torch.is_grad_enabled()
+        return self.draw
+
+    def _draw_outside(self, name: str) -> int:
+        """The draw for a layer that runs outside a forward of the root model: recomputed in
+        backward, if the draw that it belongs to is beyond doubt."""
+        self._recomputed = True
         if self.draw is None:
             raise InjectionError(
                 f"layer {name!r} was called outside a forward of the model given to the "
                 "injector, so 'per_forward' does not say which fault map it sees: use "
                 "persistence 'static', or give the injector the model that you call"
+            )
+        if self._awaiting_backward > 1:
+            raise InjectionError(
+                f"layer {name!r} is recomputed after {self._awaiting_backward} forwards, and "
+                "'per_forward' does not say which of their fault maps it sees: call backward "
+                "after each forward, or use persistence 'static'"
             )
         return self.draw
 

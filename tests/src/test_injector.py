@@ -230,17 +230,20 @@ def test_a_layer_used_twice_in_a_forward_sees_one_map():
     assert injector.statistics()["inner.conv2"].maps == 1
 
 
+class Checkpointed(nn.Module):
+    """The toy network with its activations recomputed in backward."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = toy.net()
+
+    def forward(self, x):
+        from torch.utils.checkpoint import checkpoint
+
+        return checkpoint(self.inner, x, use_reentrant=False)
+
+
 def test_recomputation_in_backward_sees_the_map_of_its_forward():
-    from torch.utils.checkpoint import checkpoint
-
-    class Checkpointed(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.inner = toy.net()
-
-        def forward(self, x):
-            return checkpoint(self.inner, x, use_reentrant=False)
-
     gradients = []
     for model in (Checkpointed(), nn.Sequential()):
         if not len(list(model.children())):
@@ -251,6 +254,22 @@ def test_recomputation_in_backward_sees_the_map_of_its_forward():
         assert injector.statistics()["inner.conv2"].maps == 1
         gradients.append(dict(model.named_parameters())["inner.conv2.weight"].grad)
     torch.testing.assert_close(*gradients)
+
+
+def test_recomputation_after_two_forwards_is_an_error():
+    model = Checkpointed().train()
+    # torch 1.13 turns errors in backward into plain RuntimeErrors.
+    with pytest.raises(RuntimeError, match="is recomputed after 2 forwards"):
+        with FaultInjector(model, ber=0.02, seed=1):
+            (model(toy.batch()).sum() + model(toy.batch()).sum()).backward()
+
+
+def test_recomputation_step_after_step():
+    model = Checkpointed().train()
+    with FaultInjector(model, ber=0.02, seed=1) as injector:
+        for _ in range(3):
+            model(toy.batch()).sum().backward()
+    assert injector.statistics()["inner.conv2"].maps == 3
 
 
 def test_per_forward_maps_need_the_model_that_is_called():
