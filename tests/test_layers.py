@@ -34,6 +34,7 @@ PLUGIN = [
     "forwards",
     "activations",
     "devices",
+    "forward_state",
     "exposure",
     "interception",
     "injector",

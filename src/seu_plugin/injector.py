@@ -13,7 +13,8 @@ from .activations import FreshStepSizes
 from .config import InjectionSettings, parse_settings
 from .devices import agreed_seed, check_device, rank
 from .errors import InjectionError, SeuWarning
-from .exposure import ExposedSite, ForwardState
+from .exposure import ExposedSite
+from .forward_state import ForwardState
 from .forwards import TakenForward
 from .interception import give_back, take_over
 from .report import injection_table, print_table

@@ -7,7 +7,8 @@ from typing import Any, List, Sequence
 
 from torch import nn
 
-from .exposure import ExposedSite, ForwardState
+from .exposure import ExposedSite
+from .forward_state import ForwardState
 from .forwards import TakenForward
 from .sites import unwrap
 

@@ -1,0 +1,108 @@
+"""Where a model is in its forwards: what decides whether a site is exposed, and to which map."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import Dict, Iterator, Optional
+
+import torch
+
+from .codecs import codec
+from .config import InjectionSettings
+from .errors import InjectionError
+
+
+class ForwardState:
+    """What all sites of an injector share: where the model is in its forwards.
+
+    ``draw`` is the exposure draw of the current forward. It moves on with the first site that
+    a forward of the root model exposes to a new map, and stays for the whole forward and for
+    its recomputation in backward (activation checkpointing).
+    """
+
+    def __init__(
+        self,
+        settings: InjectionSettings,
+        seed: int,
+        device: Optional[torch.device],
+        exposure_draw: int,
+    ) -> None:
+        self.settings = settings
+        self.seed = seed
+        self.device = device
+        self.codec = codec(settings.encoding)
+        self.next_draw = exposure_draw
+        self.suspensions = 0
+        self.reset()
+
+    def reset(self) -> None:
+        self.draw: Optional[int] = None
+        self.trained = False
+        self.used_clean: Dict[str, None] = {}  # an ordered set
+        self._new_forward = False
+        self._calibrating = False
+        self._depth = 0
+        self._awaiting_backward = 0  # forwards that a recomputation could belong to
+        self._recomputed = False
+
+    @contextmanager
+    def root_forward(self, calibrating: bool) -> Iterator[None]:
+        self._new_forward = True
+        self._calibrating = calibrating and self.settings.bn_calibration == "clean"
+        self._depth += 1
+        try:
+            yield
+        finally:
+            self._depth -= 1
+            self._calibrating = False
+
+    def exposes(self, training: bool) -> bool:
+        """Whether a site used now, by a layer in this mode, is to be faulted."""
+        if self.suspensions or self._calibrating:
+            return False
+        if training:
+            return self.settings.enable_in_training
+        return self.settings.enable_in_inference
+
+    def note_clean(self, training: bool) -> None:
+        """Remember why a site was used and not faulted."""
+        if self.suspensions:
+            self.used_clean["under suspension"] = None
+        elif self._calibrating:
+            self.used_clean["in clean BatchNorm calibration"] = None
+        else:
+            self.used_clean["in train mode" if training else "in eval mode"] = None
+
+    def exposure_draw(self, name: str, training: bool) -> int:
+        """The exposure draw of the map that holds now; 0 while maps are static."""
+        persistence = self.settings.persistence
+        if persistence == "static" or (persistence == "auto" and not training):
+            return 0
+        if self._depth == 0:
+            return self._draw_outside(name)
+        if self._new_forward or self.draw is None:
+            self._new_forward = False
+            self.draw = self.next_draw
+            self.next_draw += 1
+            if self._recomputed:
+                self._recomputed, self._awaiting_backward = False, 0
+            self._awaiting_backward += torch.is_grad_enabled()
+        return self.draw
+
+    def _draw_outside(self, name: str) -> int:
+        """The draw for a layer that runs outside a forward of the root model: recomputed in
+        backward, if the draw that it belongs to is beyond doubt."""
+        self._recomputed = True
+        if self.draw is None:
+            raise InjectionError(
+                f"layer {name!r} was called outside a forward of the model given to the "
+                "injector, so 'per_forward' does not say which fault map it sees: use "
+                "persistence 'static', or give the injector the model that you call"
+            )
+        if self._awaiting_backward > 1:
+            raise InjectionError(
+                f"layer {name!r} is recomputed after {self._awaiting_backward} forwards, and "
+                "'per_forward' does not say which of their fault maps it sees: call backward "
+                "after each forward, or use persistence 'static'"
+            )
+        return self.draw
