@@ -76,8 +76,6 @@ class ExposedSite:
                 f"site {self.site.name!r}: its quantizer gave back no fresh tensor of the "
                 f"weight's shape {tuple(layer.weight.shape)}, so it does not quantize"
             )
-        if not clean.is_contiguous():
-            clean = clean.contiguous()
         values = self._faulted_values(clean, width, index, mask)
         faulted: torch.Tensor = _Patch.apply(clean, index, values)  # type: ignore[no-untyped-call]
         return faulted
@@ -127,7 +125,7 @@ class ExposedSite:
         scale = self.site.step_size(width).reshape(-1)
         if scale.numel() > 1:
             scale = scale[torch.div(index, clean[0].numel(), rounding_mode="floor")]
-        hit = clean.detach().reshape(-1)[index].to(mask.device)
+        hit = clean.detach().take(index).to(mask.device)
         scale = scale.to(mask.device)
         ratio = hit / scale
         code = torch.round(ratio)
@@ -152,8 +150,7 @@ class _Patch(torch.autograd.Function):
         ctx: Any, clean: torch.Tensor, index: torch.Tensor, values: torch.Tensor
     ) -> torch.Tensor:
         ctx.mark_dirty(clean)
-        clean.view(-1).index_copy_(0, index, values)
-        return clean
+        return clean.put_(index, values)  # by logical position, whatever the memory format
 
     @staticmethod
     def backward(ctx: Any, grad: torch.Tensor) -> Any:

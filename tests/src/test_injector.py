@@ -105,6 +105,7 @@ def test_channels_last_weights_are_faulted_alike():
     other = copy.deepcopy(model).to(memory_format=torch.channels_last)
     one, two = (faulted_weights(m, FaultInjector(m, ber=0.05, seed=3)) for m in (model, other))
     assert all(torch.equal(one[k], two[k]) for k in one)
+    assert two["conv2"].is_contiguous(memory_format=torch.channels_last)
 
 
 @pytest.mark.parametrize("bits,allowed", [("msb", 0b1000), ("lsb", 1), ([1, 2], 0b110)])
