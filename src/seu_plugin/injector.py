@@ -12,12 +12,13 @@ from torch import nn
 from .activations import FreshStepSizes
 from .config import InjectionSettings, parse_settings
 from .devices import agreed_seed, check_device, rank
-from .errors import InjectionError, SeuWarning
+from .errors import ConfigError, InjectionError, SeuWarning
 from .exposure import ExposedSite
 from .forward_state import ForwardState
 from .forwards import TakenForward
 from .interception import give_back, take_over
 from .report import injection_table, print_table
+from .seeding import SEED_LIMIT
 from .sites import check_grids, select_sites
 from .statistics import SiteStatistics, check_upsets
 
@@ -81,6 +82,10 @@ class FaultInjector:
             "trial": trial,
         }
         settings = parse_settings(given)
+        if not 0 <= exposure_draw < SEED_LIMIT:
+            raise ConfigError(
+                f"FaultInjector.exposure_draw: must be in [0, 2**64); received {exposure_draw!r}"
+            )
         self.model = model
         self.settings = settings
         self.device = check_device(settings.device)

@@ -82,7 +82,7 @@ class Runtime:
             self._say("golden run (no upsets):")
             with host_rng_restored():
                 golden = run()
-        injector = FaultInjector.from_settings(phase.model, self.section)
+        injector = self._injector(phase.model)
         self._say(f"faulted run (BER {self.section.ber:g}, seed {injector.seed}):")
         with self._enabled(injector):
             outcome = run()
@@ -101,7 +101,7 @@ class Runtime:
         # The upper half of the draw counter is the epoch: a resumed training meets the same
         # maps as one that never stopped.
         epoch = max(int(phase.arguments.get("epoch") or 0), 0)
-        injector = FaultInjector.from_settings(phase.model, self.section, exposure_draw=epoch << 32)
+        injector = self._injector(phase.model, exposure_draw=epoch << 32)
         with self._enabled(injector, widths_set_later=True):
             outcome = run()
         sites = injector.statistics().values()
@@ -112,6 +112,12 @@ class Runtime:
             f"seed {injector.seed})"
         )
         return outcome
+
+    def _injector(self, model: Any, exposure_draw: int = 0) -> FaultInjector:
+        injector = FaultInjector.from_settings(model, self.section, exposure_draw)
+        if self.section.seed is None:  # drawn once for the whole run
+            self.section = self.section.model_copy(update={"seed": injector.seed})
+        return injector
 
     def _calibrate(self, run: Run) -> Optional[PhaseOutcome]:
         if not self._active or self.section.bn_calibration == "faulty":

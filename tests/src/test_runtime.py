@@ -140,6 +140,15 @@ def test_train_sees_other_maps_in_every_epoch_and_the_same_when_resumed():
     assert torch.equal(two, again)
 
 
+def test_a_drawn_seed_holds_for_the_whole_run(capsys):
+    model, plugin = toy.net(), runtime(seed=None, golden_run=False)
+    one, two = (
+        plugin.rfquant_run_phase(phase("validate", model), forward(model)).value for _ in range(2)
+    )
+    assert torch.equal(one, two)
+    assert f"seed {plugin.section.seed}" in capsys.readouterr().out
+
+
 def test_an_exception_of_the_host_propagates_and_leaves_no_trace():
     model, plugin = toy.net(), runtime()
     golden = forward(model)().value
