@@ -64,11 +64,13 @@ def draw_fault_map(stream: Stream, words: int, width: int, ber: float) -> FaultM
 
 def _draw_sparse(stream: Stream, words: int, width: int, n: int) -> FaultMap:
     bits = words * width
-    positions = np.empty(0, dtype=np.uint32)
+    positions = _sorted_distinct(stream.positions(n, bits))
     # Drawing exactly what is missing never overshoots the first n distinct positions.
     while positions.size < n:
         more = stream.positions(n - positions.size, bits)
-        positions = _sorted_distinct(np.concatenate((positions, more)))
+        merged = np.concatenate((positions, more))
+        merged.sort(kind="stable")  # takes the run that is sorted already as it is
+        positions = merged[_is_first(merged)]
     k = np.uint32(width)
     index = positions // k
     mask = np.left_shift(np.int32(1), (positions - index * k).astype(np.int32))
