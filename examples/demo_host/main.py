@@ -39,7 +39,7 @@ def build(configs):
     return model, ModelEma(model, decay=configs.ema_decay)
 
 
-def fit(configs, path, train_loader, model, target_model, start_epoch=0):
+def fit(configs, path, train_loader, model, target_model):
     """Train and save a checkpoint at ``path``."""
     steps = [p for n, p in model.named_parameters() if n.endswith("_fn.s")]
     ids = {id(p) for p in steps}
@@ -52,7 +52,7 @@ def fit(configs, path, train_loader, model, target_model, start_epoch=0):
         optimizer, configs.lr, total_steps=configs.epochs + 1, pct_start=0.2
     )
     criterion = torch.nn.CrossEntropyLoss()
-    for epoch in range(start_epoch, configs.epochs):
+    for epoch in range(configs.epochs):
         train_loader.sampler.set_epoch(epoch)
         top1, _, loss = train(
             train_loader, model, criterion, optimizer, epoch, [], configs,
@@ -61,8 +61,8 @@ def fit(configs, path, train_loader, model, target_model, start_epoch=0):
         )  # fmt: skip
         scheduler.step()
         log(f"Epoch {epoch + 1}/{configs.epochs}: loss {loss:.4f}, training top-1 {top1:.2f} %")
-        if is_master():
-            save_checkpoint(path, epoch, model, target_model)
+    if is_master():  # once, at the end: an interrupted training must not pass for a finished one
+        save_checkpoint(path, configs.epochs - 1, model, target_model)
 
 
 def main():
