@@ -185,7 +185,7 @@ class FaultInjector:
     def _check(self) -> None:
         statistics = list(self.statistics().values())
         check_upsets(statistics)
-        unexposed = [s.name for s in statistics if not s.forwards]
+        unexposed = [s.name for s in statistics if not s.bits]
         if not unexposed or self.settings.ber == 0.0:
             return
         if len(unexposed) == len(statistics):
@@ -195,6 +195,8 @@ class FaultInjector:
         )
 
     def _why_not(self) -> str:
+        if any(exposed.counter.forwards for exposed in self._exposed):
+            return f"no word of its sites has a bit at the selected positions {self.settings.bits}"
         if not self._state.used_clean:
             return "not one forward passed through a selected site"
         modes = " and ".join(self._state.used_clean)

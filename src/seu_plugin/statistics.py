@@ -61,8 +61,9 @@ def tail_probability(upsets: int, bits: int, ber: float) -> float:
     """Two-sided tail probability of ``upsets`` under Binomial(``bits``, ``ber``), at most 1."""
     if ber <= 0.0 or ber >= 1.0:
         return 1.0 if upsets == bits * ber else 0.0
-    low = special.bdtr(upsets, bits, ber)
-    high = special.bdtrc(upsets - 1, bits, ber) if upsets > 0 else 1.0
+    # The binomial tails as incomplete beta functions: bdtr and bdtrc take 32-bit numbers only.
+    low = special.betainc(bits - upsets, upsets + 1, 1.0 - ber) if upsets < bits else 1.0
+    high = special.betainc(upsets, bits - upsets + 1, ber) if upsets > 0 else 1.0
     return float(min(1.0, 2.0 * min(low, high)))
 
 

@@ -517,6 +517,13 @@ def test_only_the_wrong_mode_is_an_error():
             run(model)
 
 
+def test_bit_positions_that_no_width_in_use_has_are_an_error():
+    model = toy.net()
+    with pytest.raises(InjectionError, match="no word of its sites has a bit"):
+        with FaultInjector(model, ber=1.0, seed=1, layers=["conv2", "conv3"], bits=[5]):
+            run(model)
+
+
 def test_nothing_to_inject_at_ber_zero_is_fine():
     FaultInjector(toy.net(), ber=0.0).enable().disable()
 

@@ -18,6 +18,15 @@ def test_tail_agrees_with_scipy_binom(upsets):
     assert tail_probability(upsets, 1_000_000, 1e-3) == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.parametrize("bits", [3_000_000_000, 10_000_000_000, 4_000_000_000_000])
+def test_more_bits_than_32_bit_numbers_count(bits):
+    expected = bits // 100_000
+    check_upsets([site(expected, bits=bits, ber=1e-5)])
+    for wrong in (expected // 2, expected * 2):
+        with pytest.raises(InjectionError, match="self-check failed"):
+            check_upsets([site(wrong, bits=bits, ber=1e-5)])
+
+
 @pytest.mark.parametrize("upsets", [1000, 900, 1120])
 def test_plausible_upsets_pass(upsets):
     check_upsets([site(upsets)])
