@@ -42,19 +42,25 @@ class ForwardState:
         self._new_forward = False
         self._calibrating = False
         self._depth = 0
+        self._with_gradient = False
+        self._recompute_draw: Optional[int] = None  # of the last forward with gradients
         self._awaiting_backward = 0  # forwards that a recomputation could belong to
         self._recomputed = False
 
     @contextmanager
     def root_forward(self, calibrating: bool) -> Iterator[None]:
-        self._new_forward = True
-        self._calibrating = calibrating and self.settings.bn_calibration == "clean"
+        if self._depth == 0:
+            self._new_forward = True
+            self._calibrating = calibrating and self.settings.bn_calibration == "clean"
+            # Asked here: inside a reentrant checkpoint gradients are off.
+            self._with_gradient = torch.is_grad_enabled()
         self._depth += 1
         try:
             yield
         finally:
             self._depth -= 1
-            self._calibrating = False
+            if self._depth == 0:
+                self._calibrating = False
 
     def exposes(self, training: bool) -> bool:
         """Whether a site used now, by a layer in this mode, is to be faulted."""
@@ -84,16 +90,19 @@ class ForwardState:
             self._new_forward = False
             self.draw = self.next_draw
             self.next_draw += 1
-            if self._recomputed:
-                self._recomputed, self._awaiting_backward = False, 0
-            self._awaiting_backward += torch.is_grad_enabled()
+            if self._with_gradient:
+                if self._recomputed:
+                    self._recomputed, self._awaiting_backward = False, 0
+                self._awaiting_backward += 1
+                self._recompute_draw = self.draw
         return self.draw
 
     def _draw_outside(self, name: str) -> int:
         """The draw for a layer that runs outside a forward of the root model: recomputed in
         backward, if the draw that it belongs to is beyond doubt."""
         self._recomputed = True
-        if self.draw is None:
+        draw = self._recompute_draw if self._recompute_draw is not None else self.draw
+        if draw is None:
             raise InjectionError(
                 f"layer {name!r} was called outside a forward of the model given to the "
                 "injector, so 'per_forward' does not say which fault map it sees: use "
@@ -105,4 +114,4 @@ class ForwardState:
                 "'per_forward' does not say which of their fault maps it sees: call backward "
                 "after each forward, or use persistence 'static'"
             )
-        return self.draw
+        return draw

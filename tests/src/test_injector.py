@@ -234,42 +234,54 @@ def test_a_layer_used_twice_in_a_forward_sees_one_map():
 class Checkpointed(nn.Module):
     """The toy network with its activations recomputed in backward."""
 
-    def __init__(self):
+    def __init__(self, reentrant):
         super().__init__()
         self.inner = toy.net()
+        self.reentrant = reentrant
 
     def forward(self, x):
         from torch.utils.checkpoint import checkpoint
 
-        return checkpoint(self.inner, x, use_reentrant=False)
+        return checkpoint(self.inner, x, use_reentrant=self.reentrant)
 
 
-def test_recomputation_in_backward_sees_the_map_of_its_forward():
+def inputs():
+    """A batch that needs gradients, as a reentrant checkpoint wants it."""
+    return toy.batch().requires_grad_()
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+@pytest.mark.parametrize("between", ["nothing", "a forward without gradients"])
+def test_recomputation_in_backward_sees_the_map_of_its_forward(reentrant, between):
     gradients = []
-    for model in (Checkpointed(), nn.Sequential()):
+    for model in (Checkpointed(reentrant), nn.Sequential()):
         if not len(list(model.children())):
             model.add_module("inner", toy.net())
         model.train()
-        with FaultInjector(model, ber=0.02, seed=1) as injector:
-            model(toy.batch()).square().sum().backward()
-        assert injector.statistics()["inner.conv2"].maps == 1
+        with FaultInjector(model, ber=0.02, seed=1):
+            loss = model(inputs()).square().sum()
+            if between != "nothing":
+                run(model)
+            loss.backward()
         gradients.append(dict(model.named_parameters())["inner.conv2.weight"].grad)
     torch.testing.assert_close(*gradients)
 
 
-def test_recomputation_after_two_forwards_is_an_error():
-    model = Checkpointed().train()
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_recomputation_after_two_forwards_is_an_error(reentrant):
+    model = Checkpointed(reentrant).train()
     # torch 1.13 turns errors in backward into plain RuntimeErrors.
     with pytest.raises(RuntimeError, match="is recomputed after 2 forwards"):
         with FaultInjector(model, ber=0.02, seed=1):
-            (model(toy.batch()).sum() + model(toy.batch()).sum()).backward()
+            (model(inputs()).sum() + model(inputs()).sum()).backward()
 
 
-def test_recomputation_step_after_step():
-    model = Checkpointed().train()
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_recomputation_step_after_step(reentrant):
+    model = Checkpointed(reentrant).train()
     with FaultInjector(model, ber=0.02, seed=1) as injector:
         for _ in range(3):
-            model(toy.batch()).sum().backward()
+            model(inputs()).sum().backward()
     assert injector.statistics()["inner.conv2"].maps == 3
 
 
