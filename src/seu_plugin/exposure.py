@@ -52,12 +52,13 @@ class ExposedSite:
             )
 
     def expose(
-        self, clean: torch.Tensor, args: Tuple[Any, ...], kwargs: Mapping[str, Any]
+        self, clean: torch.Tensor, ours: bool, args: Tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> torch.Tensor:
-        """The quantizer's fresh output ``clean``, with the upsets of the current fault map.
+        """The quantizer's output ``clean``, with the upsets of the current fault map.
 
-        Patched in place: untouched words keep their bits, and the gradient passes straight
-        through. Raises SiteError or InjectionError if the value is not quantized memory.
+        Untouched words keep their bits, and the gradient passes straight through. Patched in
+        place only if no one else can see it: ``ours`` says that no other name holds it.
+        Raises SiteError or InjectionError if the value is not quantized memory.
         """
         layer = self.site.layer
         self.calls += 1
@@ -76,6 +77,9 @@ class ExposedSite:
                 f"site {self.site.name!r}: its quantizer gave back no fresh tensor of the "
                 f"weight's shape {tuple(layer.weight.shape)}, so it does not quantize"
             )
+        # Without a grad_fn it may be detached from a tensor that the host keeps.
+        if not ours or clean.grad_fn is None or clean._is_view():
+            clean = clean.clone()
         values = self._faulted_values(clean, width, index, mask)
         faulted: torch.Tensor = _Patch.apply(clean, index, values)  # type: ignore[no-untyped-call]
         return faulted

@@ -73,9 +73,8 @@ class _QuantizerForward(TakenForward):
         clean = self.original(*args, **kwargs)
         if self._exposed.depth == 0:
             return clean
-        if sys.getrefcount(clean) > 2:  # ours and the call's: a host that keeps its tensor
-            clean = clean.clone()
-        return self._exposed.expose(clean, args, kwargs)
+        ours = sys.getrefcount(clean) <= 2  # this name and the call's: nobody else keeps it
+        return self._exposed.expose(clean, ours, args, kwargs)
 
 
 def give_back(taken: Sequence[TakenForward]) -> None:

@@ -138,9 +138,11 @@ def select_sites(model: nn.Module, layers: LayerSelection) -> Tuple[Site, ...]:
         )
     owners: Dict[int, Site] = {}
     for site in selected:
-        other = owners.setdefault(id(site.quantizer), site)
-        if other is not site:
-            raise SiteError(f"sites {other.name!r} and {site.name!r} share one weight quantizer")
+        for what, shared in (("quantizer", site.quantizer), ("", site.layer.weight)):
+            other = owners.setdefault(id(shared), site)
+            if other is not site:
+                thing = f"weight {what}".strip()
+                raise SiteError(f"sites {other.name!r} and {site.name!r} share one {thing}")
     return selected
 
 

@@ -593,11 +593,16 @@ def test_nan_step_sizes_are_an_error():
             run(model)
 
 
-def test_a_host_that_keeps_its_quantized_weight_finds_it_clean():
+@pytest.mark.parametrize(
+    "give",
+    [lambda t: t, lambda t: t.detach(), lambda t: t.view(t.shape), lambda t: t.data],
+    ids=["itself", "detached", "view", "data"],
+)
+def test_a_host_that_keeps_its_quantized_weight_finds_it_clean(give):
     model = toy.net()
     kept = clean_weights(model)["conv2"]
     before = kept.clone()
-    model.conv2.quan_w_fn.forward = lambda weight, bits, is_activation=False: kept
+    model.conv2.quan_w_fn.forward = lambda weight, bits, is_activation=False: give(kept)
     with FaultInjector(model, ber=0.1, seed=1):
         one, two = run(model), run(model)
     assert torch.equal(kept, before) and torch.equal(one, two)

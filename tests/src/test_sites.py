@@ -66,6 +66,14 @@ def test_shared_quantizer_is_an_error():
         names(model)
 
 
+def test_shared_weight_is_an_error():
+    model = toy.net()
+    model.extra = toy.QuanConv2d(16, 16)
+    model.extra.weight = model.conv3.weight
+    with pytest.raises(SiteError, match=r"'conv3' and 'extra' share one weight$"):
+        names(model)
+
+
 def test_width_comes_from_fixed_bits_or_bits():
     assert [s.width for s in all_sites(toy.net())] == [8, 4, 3, 8]
 
