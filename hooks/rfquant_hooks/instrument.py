@@ -65,7 +65,7 @@ class Instrumentation:
     def __init__(self, profile: HostProfile, session: Session) -> None:
         self.profile = profile
         self.session = session
-        self._undo: List[Tuple[ModuleType, str, Any]] = []
+        self._wrapped: List[Tuple[ModuleType, Callable[..., Any], Callable[..., Any]]] = []
         self._finder: Optional[ServedModules] = None
         self._end: Optional[ProcessEnd] = None
         self._live = False
@@ -94,9 +94,9 @@ class Instrumentation:
         if self._end is not None:
             self._end.uninstall()
             self._end = None
-        while self._undo:
-            owner, name, original = self._undo.pop()
-            setattr(owner, name, original)
+        while self._wrapped:
+            owner, original, wrapper = self._wrapped.pop()
+            _replace(owner, wrapper, original)  # also copies that were taken meanwhile
         if self._finder is not None:
             self._finder.remove()
             self._finder = None
@@ -123,11 +123,8 @@ class Instrumentation:
         if not callable(original):
             raise PluginError(f"host module {owner.__name__!r} has no function {name!r}")
         wrapper = functools.wraps(original)(wrapper_of(original))
-        for module in _host_modules(owner):
-            for key, value in list(vars(module).items()):
-                if value is original:
-                    self._undo.append((module, key, original))
-                    setattr(module, key, wrapper)
+        self._wrapped.append((owner, original, wrapper))
+        _replace(owner, original, wrapper)
 
     def _after(
         self, notify: Callable[[Any], None]
@@ -160,6 +157,14 @@ def _exists(name: str) -> bool:
     if parent and not _exists(parent):
         return False
     return name in sys.modules or importlib.util.find_spec(name) is not None
+
+
+def _replace(owner: ModuleType, old: Any, new: Any) -> None:
+    """Put ``new`` where the host's modules hold ``old``."""
+    for module in _host_modules(owner):
+        for key, value in list(vars(module).items()):
+            if value is old:
+                setattr(module, key, new)
 
 
 def _host_modules(owner: ModuleType) -> Iterable[ModuleType]:

@@ -29,8 +29,9 @@ class Session:
         self._phase: Optional[Phase] = None
 
     def configure(self, config: Any) -> None:
-        """The host has read ``config``; a second call changes nothing."""
-        if not self._configured:
+        """The host has read ``config``. Again with the same object changes nothing; another
+        object is shown to the plugins, who refuse what they cannot change any more."""
+        if not self._configured or config is not self._config:
             self._config = config
             self.manager.hook.rfquant_configure(config=config, manager=self.manager)
             check_pending(self.manager)

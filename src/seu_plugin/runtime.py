@@ -28,7 +28,7 @@ class Runtime:
     """Brackets the host's phases with the injector. Raises SeuError for a bad file at once."""
 
     def __init__(self, section: FaultInjectionSection) -> None:
-        self.section = section
+        self.section = self.requested = section
         self.widths: Optional[BitWidths] = None
         self._active: List[FaultInjector] = []
         self._injected = False

@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
@@ -170,12 +171,22 @@ def test_a_wrapper_looks_like_the_function(imported):
 # What fires
 
 
-def test_reading_the_configuration_fires_configure_once(imported, recorder):
+def test_reading_the_configuration_fires_configure(imported, recorder):
     start(recorder)
     util = importlib.import_module("util")
-    first = util.get_config()
-    util.get_config()
-    assert recorder.events == [("configure", first)]
+    assert recorder.events == [("configure", util.get_config())]
+
+
+def test_a_copy_taken_under_instrumentation_is_put_back(imported, monkeypatch):
+    process = importlib.import_module("process")
+    original = process.validate
+    start()
+    late = ModuleType("late")
+    late.__file__ = str(Path(process.__file__).with_name("late.py"))
+    late.validate = process.validate
+    monkeypatch.setitem(sys.modules, "late", late)
+    uninstrument()
+    assert late.validate is original
 
 
 def test_the_host_receives_its_configuration(imported):

@@ -105,11 +105,19 @@ def test_configure_hands_the_configuration_to_the_plugins(recorder):
     assert recorder.configured == [CONFIG]
 
 
-def test_configure_fires_once(recorder):
+def test_configure_fires_once_for_one_configuration(recorder):
     running = session(recorder)
     running.configure(CONFIG)
-    running.configure(SimpleNamespace(search=True))
+    running.configure(CONFIG)
     assert recorder.configured == [CONFIG]
+
+
+def test_another_configuration_is_shown_to_the_plugins(recorder):
+    running = session(recorder)
+    other = SimpleNamespace(search=True)
+    running.configure(CONFIG)
+    running.configure(other)
+    assert recorder.configured == [CONFIG, other]
 
 
 def test_the_first_phase_configures_if_nobody_did(recorder, host):

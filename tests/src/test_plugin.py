@@ -34,7 +34,9 @@ def test_an_empty_section_is_an_error():
         configured({"fault_injection": None})
 
 
-@pytest.mark.parametrize("name", ["fault_injecton", "faultinjection", "fault_injections"])
+@pytest.mark.parametrize(
+    "name", ["fault_injecton", "faultinjection", "fault_injections", "FAULT_INJECTION"]
+)
 def test_a_misspelled_section_is_an_error(name):
     with pytest.raises(ConfigError, match=f"{name}: unknown section; did you mean"):
         configured({name: SECTION})
@@ -43,3 +45,25 @@ def test_a_misspelled_section_is_an_error(name):
 def test_importing_the_entry_point_imports_neither_torch_nor_pydantic():
     code = "import sys, seu_plugin.plugin; assert not {'torch', 'pydantic'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def configured_twice(first, second):
+    manager = create_manager([plugin], entry_points=False)
+    manager.hook.rfquant_configure(config=first, manager=manager)
+    manager.hook.rfquant_configure(config=second, manager=manager)
+
+
+@pytest.mark.parametrize("second", [{"fault_injection": {"ber": 1e-4}}, {"name": "no section"}])
+def test_another_section_later_in_the_run_is_an_error(second):
+    with pytest.raises(ConfigError, match="configured with another section before"):
+        configured_twice({"fault_injection": SECTION}, second)
+
+
+def test_the_same_section_in_another_configuration_is_fine():
+    configured_twice({"fault_injection": SECTION}, {"fault_injection": SECTION, "name": "x"})
+
+
+def test_widths_from_a_file_and_a_search_exclude_each_other(tmp_path):
+    section = dict(SECTION, bit_width_config={"path": str(tmp_path / "x.json")})
+    with pytest.raises(ConfigError, match=r"bit_width_config: cannot be combined with search"):
+        configured({"search": True, "fault_injection": section})
