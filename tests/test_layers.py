@@ -29,6 +29,7 @@ PLUGIN = [
     "config",
     "sites",
     "bit_widths",
+    "dense_map",
     "fault_map",
     "report",
     "forwards",

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Dict, Set
 
 import numpy as np
 import numpy.typing as npt
 
+from .dense_map import draw_dense
 from .errors import SiteError
 from .fault_model import upset_count
 from .seeding import Stream
 
+#: Up to this many upsets, Python integers are faster than array operations.
+FEW = 12
 #: From this share of flipped bits on, a bit map is faster than sorting positions.
 DENSE_FROM = 0.02
+#: From this number of positions on, sorting by digits is faster than by comparison.
+RADIX_FROM = 4096
 #: Positions are 32-bit fractions of 64-bit words.
 BITS_LIMIT = 1 << 32
 MAX_WIDTH = 16
@@ -58,8 +64,24 @@ def draw_fault_map(stream: Stream, words: int, width: int, ber: float) -> FaultM
     if n == bits:
         full = np.full(words, (1 << width) - 1, dtype=np.int32)
         return FaultMap(np.arange(words, dtype=np.int64), full, n)
-    draw = _draw_dense if n >= DENSE_FROM * bits else _draw_sparse
-    return draw(stream, words, width, n)
+    if n <= FEW:
+        return _draw_few(stream, words, width, n)
+    if n >= DENSE_FROM * bits:
+        return FaultMap(*draw_dense(stream, words, width, n), n)
+    return _draw_sparse(stream, words, width, n)
+
+
+def _draw_few(stream: Stream, words: int, width: int, n: int) -> FaultMap:
+    bits = words * width
+    positions: Set[int] = set()
+    while len(positions) < n:
+        positions.update(stream.few_positions(n - len(positions), bits))
+    masks: Dict[int, int] = {}
+    for position in sorted(positions):
+        word, bit = divmod(position, width)
+        masks[word] = masks.get(word, 0) | 1 << bit
+    index = np.array(list(masks), dtype=np.int64)
+    return FaultMap(index, np.array(list(masks.values()), dtype=np.int32), n)
 
 
 def _draw_sparse(stream: Stream, words: int, width: int, n: int) -> FaultMap:
@@ -80,28 +102,16 @@ def _draw_sparse(stream: Stream, words: int, width: int, n: int) -> FaultMap:
     return FaultMap(index.astype(np.int64), mask, n)
 
 
-def _draw_dense(stream: Stream, words: int, width: int, n: int) -> FaultMap:
-    bits = words * width
-    flipped = np.zeros(bits, dtype=np.bool_)
-    flipped[stream.positions(n, bits).astype(np.int64)] = True
-    missing = n - int(np.count_nonzero(flipped))
-    while missing:
-        more = stream.positions(missing, bits)
-        more = _sorted_distinct(more[~flipped[more]])
-        flipped[more] = True
-        missing -= more.size
-    planes = flipped.view(np.uint8).reshape(words, width)
-    masks = planes[:, 0].astype(np.uint8 if width <= 8 else np.int32)
-    for bit in range(1, width):
-        masks |= planes[:, bit].astype(masks.dtype) << bit
-    index = np.flatnonzero(masks != 0)
-    return FaultMap(index, masks[index].astype(np.int32), n)
-
-
 def _sorted_distinct(values: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
-    """The distinct ``values``, ascending; sorts in place."""
+    """The distinct ``values``, ascending."""
     # numpy.unique hashes from numpy 2.3 on, which is slower here than sorting.
-    values.sort()
+    if values.size < RADIX_FROM:
+        values.sort()
+    else:  # two passes by 16 bits, for which numpy has a radix sort
+        values = values[np.argsort(values.astype(np.uint16), kind="stable")]
+        values = values[
+            np.argsort((values >> values.dtype.type(16)).astype(np.uint16), kind="stable")
+        ]
     return values[_is_first(values)]
 
 

@@ -8,12 +8,10 @@ probability P(n <= k) is met to within 2**-64.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from fractions import Fraction
 from functools import lru_cache
 from typing import List, Tuple
-
-import numpy as np
-import numpy.typing as npt
 
 _SCALE = 1 << 256  # weight of the mode; others are relative to it
 _NEGLIGIBLE = 1 << 160  # 2**-96 of the mode: what lies beyond adds up to less than 2**-64
@@ -21,11 +19,11 @@ _WORD = 1 << 64
 
 
 @lru_cache(maxsize=128)
-def binomial_thresholds(bits: int, ber: float) -> Tuple[int, npt.NDArray[np.uint64]]:
+def binomial_thresholds(bits: int, ber: float) -> Tuple[int, List[int]]:
     """The distribution function of Binomial(``bits``, ``ber``) as 64-bit integers.
 
     Returns ``(first, thresholds)`` with P(n <= first + j) = thresholds[j] / 2**64, rounded
-    down; uint64 of shape [number of counts with a visible probability]. Needs 0 < ber < 1.
+    down, one for each count with a visible probability. Needs 0 < ber < 1.
     Takes O(sqrt(bits * ber)) steps: weights of neighbouring counts have rational ratios.
     """
     p = Fraction(ber)
@@ -53,9 +51,7 @@ def binomial_thresholds(bits: int, ber: float) -> Tuple[int, npt.NDArray[np.uint
         if threshold >= _WORD:
             break
         thresholds.append(threshold)
-    table = np.array(thresholds, dtype=np.uint64)
-    table.setflags(write=False)
-    return first, table
+    return first, thresholds
 
 
 def upset_count(word: int, bits: int, ber: float) -> int:
@@ -68,4 +64,4 @@ def upset_count(word: int, bits: int, ber: float) -> int:
     if ber >= 1.0:
         return bits
     first, thresholds = binomial_thresholds(bits, ber)
-    return first + int(np.searchsorted(thresholds, np.uint64(word), side="right"))
+    return first + bisect_right(thresholds, word)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from typing import List
 
 import numpy as np
 import numpy.typing as npt
@@ -34,9 +35,17 @@ class Stream:
     """
 
     def __init__(self, seed: int, site: str, trial: int = 0, exposure_draw: int = 0) -> None:
-        key = seed | site_key(site) << _WORD
-        counter = (trial | exposure_draw << _WORD) << 2 * _WORD
-        self._bits = np.random.Philox(counter=counter, key=key)
+        self._bits = np.random.Philox(key=seed | site_key(site) << _WORD)
+        self._start = self._bits.state
+        self.restart(trial, exposure_draw)
+
+    def restart(self, trial: int, exposure_draw: int = 0) -> Stream:
+        """Go to the start of another fault map of the same seed and site; ten times faster
+        than a new stream."""
+        counter = self._start["state"]["counter"]
+        counter[2], counter[3] = trial, exposure_draw
+        self._bits.state = self._start  # copied by numpy: the words start behind the counter
+        return self
 
     def word(self) -> int:
         return int(self._bits.random_raw())
@@ -44,6 +53,10 @@ class Stream:
     def words(self, n: int) -> npt.NDArray[np.uint64]:
         """The next ``n`` words; uint64 of shape [n]."""
         return np.asarray(self._bits.random_raw(n), dtype=np.uint64)
+
+    def few_positions(self, n: int, bits: int) -> List[int]:
+        """As :meth:`positions`, faster for a handful."""
+        return [word * bits >> _WORD for word in self._bits.random_raw(n).tolist()]
 
     def positions(self, n: int, bits: int) -> npt.NDArray[np.uint32]:
         """The next ``n`` words as positions in [0, bits): upper half of word * bits.

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from seu_plugin import fault_map
+from seu_plugin.dense_map import draw_dense, free_buffers
 from seu_plugin.errors import SiteError
 from seu_plugin.fault_map import draw_fault_map
 from seu_plugin.seeding import Stream
@@ -50,9 +51,37 @@ def test_maps_are_nested_in_ber(seed, words, width, one, other):
 def test_sparse_and_dense_paths_agree(seed, words, width, share):
     n = int(share * words * width)
     sparse = fault_map._draw_sparse(Stream(seed, "x"), words, width, n)
-    dense = fault_map._draw_dense(Stream(seed, "x"), words, width, n)
-    assert np.array_equal(sparse.index, dense.index)
-    assert np.array_equal(sparse.mask, dense.mask)
+    index, mask = draw_dense(Stream(seed, "x"), words, width, n)
+    assert np.array_equal(sparse.index, index)
+    assert np.array_equal(sparse.mask, mask)
+
+
+@settings(max_examples=100, deadline=None)
+@given(SEEDS, st.integers(1, 200), st.integers(1, 16), st.integers(0, fault_map.FEW))
+def test_the_path_for_a_few_agrees(seed, words, width, n):
+    n = min(n, words * width)
+    few = fault_map._draw_few(Stream(seed, "x"), words, width, n)
+    sparse = fault_map._draw_sparse(Stream(seed, "x"), words, width, n)
+    assert np.array_equal(few.index, sparse.index)
+    assert np.array_equal(few.mask, sparse.mask)
+    assert few.upsets == sparse.upsets == n
+
+
+def test_sorting_by_digits_agrees():
+    values = Stream(1, "x").positions(3 * fault_map.RADIX_FROM, 2**32 - 1)
+    values[::7] = values[0]
+    expected = sorted(set(values.tolist()))
+    assert fault_map._sorted_distinct(values).tolist() == expected
+
+
+def test_the_buffer_of_the_dense_path_is_zero_again():
+    draw(3, 5_000, 3, 0.3)
+    draw(4, 5_000, 3, 0.3)
+    first = draw(3, 5_000, 3, 0.3)
+    free_buffers()
+    second = draw(3, 5_000, 3, 0.3)
+    assert np.array_equal(first.index, second.index)
+    assert np.array_equal(first.mask, second.mask)
 
 
 def test_maps_are_nested_across_the_switch_between_paths():

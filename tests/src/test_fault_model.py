@@ -35,7 +35,7 @@ def test_thresholds_agree_with_scipy_at_real_sizes(bits, ber):
     first, thresholds = binomial_thresholds(bits, ber)
     counts = first + np.arange(len(thresholds))
     expected = stats.binom.cdf(counts, bits, ber)
-    np.testing.assert_allclose(thresholds / 2.0**64, expected, atol=1e-9)
+    np.testing.assert_allclose(np.array(thresholds) / 2.0**64, expected, atol=1e-9)
 
 
 @given(WORDS, st.floats(0, 1), st.floats(0, 1), st.integers(1, 5000))

@@ -40,6 +40,19 @@ def test_positions_are_the_upper_half_of_the_product(bits):
     assert Stream(9, "x").positions(1000, bits).tolist() == expected
 
 
+@pytest.mark.parametrize("bits", [1, 3, 1000, 2**31 + 11, 2**32 - 1])
+def test_a_few_positions_are_the_same_positions(bits):
+    assert Stream(9, "x").few_positions(50, bits) == Stream(9, "x").positions(50, bits).tolist()
+
+
+def test_a_restarted_stream_is_a_new_one():
+    used = Stream(7, "fc", 2, 3)
+    used.words(1001)
+    for trial, draw in ((2, 3), (0, 0), (2**64 - 1, 2**64 - 1), (1, 0)):
+        fresh = Stream(7, "fc", trial, draw).words(13)
+        assert np.array_equal(used.restart(trial, draw).words(13), fresh)
+
+
 def test_global_generators_are_not_touched():
     before = random.getstate(), np.random.get_state(), torch.get_rng_state()
     Stream(1, "a").words(1000)

@@ -1,0 +1,87 @@
+"""The dense way to find the upsets of a fault map: set bits in a bit map until enough are set."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import Any, Iterator, List, Tuple
+
+import numpy as np
+import numpy.typing as npt
+
+from .seeding import Stream
+
+_BLOCK = 1 << 15  # what a cache holds of them
+_free: List[npt.NDArray[np.uint8]] = []  # zeros, kept: fresh pages cost more than the work
+
+
+def draw_dense(
+    stream: Stream, words: int, width: int, n: int
+) -> Tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
+    """Index and mask, as in a FaultMap, of the first ``n`` distinct positions of ``stream``.
+
+    Takes one byte of memory a bit, in a buffer that stays until :func:`free_buffers`.
+    """
+    # A power of two of bytes for each word: the word is then seen, and packed into its mask,
+    # as one integer.
+    lanes = 1 << (width - 1).bit_length()
+    with _zeros(words * lanes) as flipped:
+        missing = n
+        while missing:
+            for start in range(0, missing, _BLOCK):
+                positions = stream.positions(min(_BLOCK, missing - start), words * width)
+                places = positions.astype(np.int64)
+                if lanes != width:
+                    word = positions // np.uint32(width)
+                    places += word.astype(np.int64) * (lanes - width)
+                flipped[places] = 1
+            # Drawing exactly what is missing never overshoots the first n distinct positions.
+            missing = n - int(np.count_nonzero(flipped))
+        return _packed(flipped, lanes)
+
+
+def free_buffers() -> None:
+    _free.clear()
+
+
+@contextmanager
+def _zeros(size: int) -> Iterator[npt.NDArray[np.uint8]]:
+    """``size`` zero bytes. Safe with threads; a buffer in an exception is dropped."""
+    try:
+        buffer = _free.pop()
+    except IndexError:
+        buffer = np.zeros(size, dtype=np.uint8)
+    if buffer.size < size:
+        buffer = np.zeros(size, dtype=np.uint8)
+    yield buffer[:size]
+    buffer[:size] = 0
+    _free.append(buffer)
+
+
+def _packed(
+    flipped: npt.NDArray[np.uint8], lanes: int
+) -> Tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
+    """Words hit, and their masks, of bits stored one a byte and ``lanes`` a word."""
+    index, masks = [], []
+    for start in range(0, flipped.size, 8 * _BLOCK):
+        block = flipped[start : start + 8 * _BLOCK]
+        if lanes == 16:
+            halves = _masks(block.view("<u8")).reshape(-1, 2)
+            together = halves[:, 0] | halves[:, 1] << np.int32(8)
+        else:
+            together = block.view(f"<u{lanes}")
+        hit = np.flatnonzero(together != 0)
+        masks.append(together[hit] if lanes == 16 else _masks(together[hit]))
+        hit += start // lanes
+        index.append(hit)
+    return np.concatenate(index), np.concatenate(masks)
+
+
+def _masks(together: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
+    """Pack the bytes of each integer, which are 0 or 1, to bits, the first to the lowest."""
+    lanes, dtype = together.dtype.itemsize, together.dtype.type
+    # Multiplied, byte i comes to lie at bit 8*(lanes-1)+i; no two products meet in one place.
+    spread = sum(1 << (8 * (lanes - 1) - 7 * lane) for lane in range(lanes))
+    packed = together * dtype(spread)
+    packed >>= dtype(8 * (lanes - 1))
+    masks: npt.NDArray[np.int32] = packed.astype(np.int32)
+    return masks
