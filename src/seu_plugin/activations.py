@@ -28,5 +28,10 @@ class FreshStepSizes:
     def restore(self) -> None:
         with torch.no_grad():
             for module, state, step in self._saved:
-                module.init_state.copy_(state)
-                module.s.copy_(step)
+                state, step = state.to(module.init_state), step.to(module.s)
+                if state.shape == step.shape == module.s.shape:
+                    fresh = (state == 0) & (module.init_state != 0)  # the rest is not ours
+                    module.init_state[fresh], module.s[fresh] = state[fresh], step[fresh]
+                else:
+                    module.init_state.copy_(state)
+                    module.s.copy_(step)

@@ -84,6 +84,11 @@ class InjectionSettings(_Frozen):
         "clean", description="weights that BatchNorm calibration sees"
     )
     trial: StrictInt = Field(0, ge=0, lt=SEED_LIMIT, description="which draw of the seed")
+    weight_cache: StrictBool = Field(
+        True,
+        description="keep each site's quantized weight while nothing changes it, instead of "
+        "quantizing again in every forward; costs one copy of the weights",
+    )
 
     @field_validator("ber", mode="before")
     @classmethod

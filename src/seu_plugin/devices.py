@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Any, Optional, Tuple
 
 import torch
 
@@ -38,3 +38,12 @@ def agreed_seed() -> int:
     if _distributed():
         torch.distributed.broadcast_object_list(agreed, src=0)
     return agreed[0]
+
+
+def autocast_state(device_type: str) -> Tuple[Any, ...]:
+    """Whether autocast is on for a kind of device, and to which dtype."""
+    if hasattr(torch, "get_autocast_dtype"):
+        return torch.is_autocast_enabled(device_type), torch.get_autocast_dtype(device_type)
+    if device_type == "cpu":  # before torch 2.4
+        return torch.is_autocast_cpu_enabled(), torch.get_autocast_cpu_dtype()
+    return torch.is_autocast_enabled(), torch.get_autocast_gpu_dtype()

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import contextmanager
-from typing import Any, Dict, Iterator, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Tuple
 
 import torch
 
+from .drawing import MapDrawer, selected_bits
 from .errors import InjectionError
-from .fault_map import FaultMap, draw_fault_map
+from .fault_map import FaultMap
 from .forward_state import ForwardState
-from .seeding import Stream
+from .placement import PlacedMap, Reader
 from .sites import Site, check_width
 from .statistics import Counter
+from .weight_cache import WeightCache
+
+Quantize = Callable[..., torch.Tensor]
 
 
 class ExposedSite:
@@ -22,17 +27,40 @@ class ExposedSite:
         self.site = site
         self.depth = 0
         self._state = state
+        self._drawer = MapDrawer(site.name, site.words, state.settings, state.seed)
+        self._reader = Reader(site, state.codec)
+        self._cache = WeightCache(site) if state.settings.weight_cache else None
         self.reset()
 
     def reset(self) -> None:
         self.depth = 0
         self.calls = 0
         self.counter = Counter(self.site.name)
-        self.forget_maps()
+        self.forget()
 
-    def forget_maps(self) -> None:
+    def forget(self) -> None:
+        """Let go of fault maps and of the kept weight."""
         self._draw: Optional[int] = None
-        self._maps: Dict[int, Tuple[FaultMap, torch.Tensor, torch.Tensor]] = {}
+        self._maps: Dict[Tuple[int, torch.device], Optional[PlacedMap]] = {}
+        self._drawer.wait()
+        if self._cache is not None:
+            self._cache.clear()
+
+    def check(self) -> None:
+        """Raise InjectionError if a GPU was given words that are no codes."""
+        self._reader.check()
+
+    def draw_ahead(self) -> None:
+        """A forward of the model begins: draw its map in the background if it is a large one."""
+        layer = self.site.layer
+        if not self._state.exposes(layer.training):
+            return
+        width = self.site.width_if_set
+        if width is None or not self._drawer.worth_drawing_ahead(width):
+            return
+        draw = self._state.expected_draw(layer.training)
+        if draw != self._draw or (width, layer.weight.device) not in self._maps:
+            self._drawer.draw_ahead(width, draw)
 
     @contextmanager
     def inside_layer(self) -> Iterator[None]:
@@ -51,38 +79,64 @@ class ExposedSite:
                 f"{getattr(layer, 'bits', None)}): there is no quantized memory to upset"
             )
 
-    def expose(
-        self, clean: torch.Tensor, ours: bool, args: Tuple[Any, ...], kwargs: Mapping[str, Any]
+    def weight(
+        self, quantize: Quantize, args: Tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> torch.Tensor:
-        """The quantizer's output ``clean``, with the upsets of the current fault map.
+        """What the layer's own call ``quantize(*args, **kwargs)`` gives under the current fault
+        map: untouched words keep their bits, and the gradient passes straight through.
 
-        Untouched words keep their bits, and the gradient passes straight through. Patched in
-        place only if no one else can see it: ``ours`` says that no other name holds it.
         Raises SiteError or InjectionError if the value is not quantized memory.
         """
-        layer = self.site.layer
+        layer, state = self.site.layer, self._state
         self.calls += 1
-        if not self._state.exposes(layer.training):
-            self._state.note_clean(layer.training)
-            return clean
-        self._state.trained = self._state.trained or layer.training
+        if not state.exposes(layer.training):
+            state.note_clean(layer.training)
+            return quantize(*args, **kwargs)
+        state.trained = state.trained or layer.training
         width = self._width(args, kwargs)
-        draw = self._state.exposure_draw(self.site.name, layer.training)
-        fault_map, index, mask = self._current_map(width, draw, clean.device)
+        draw = state.exposure_draw(self.site.name, layer.training)
+        placed = self._current_map(width, draw)
         self.counter.forwards += 1
-        if not fault_map.upsets:
+        key = None if self._cache is None else self._cache.key(args, kwargs)
+        if self._cache is None or key is None:
+            return self._fresh(quantize, args, kwargs, placed, width)
+        kept = self._cache.find(key)
+        if kept is None:
+            clean = quantize(*args, **kwargs)
+            if placed is not None:
+                self._require_quantized(clean)
+            kept = self._cache.keep(key, clean)
+        # Where gradients are on, a graph may have saved what it was given before.
+        return kept.under(placed, self._reader, width, in_place=not torch.is_grad_enabled())
+
+    def _fresh(
+        self,
+        quantize: Quantize,
+        args: Tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        placed: Optional[PlacedMap],
+        width: int,
+    ) -> torch.Tensor:
+        clean = quantize(*args, **kwargs)
+        if placed is None:
             return clean
-        if clean.data_ptr() == layer.weight.data_ptr() or clean.shape != layer.weight.shape:
-            raise InjectionError(
-                f"site {self.site.name!r}: its quantizer gave back no fresh tensor of the "
-                f"weight's shape {tuple(layer.weight.shape)}, so it does not quantize"
-            )
-        # Without a grad_fn it may be detached from a tensor that the host keeps.
+        self._require_quantized(clean)
+        # Patched in place only if nobody else can see it: no other name holds it, and it is
+        # not detached from a tensor that the host keeps (it would have no grad_fn).
+        ours = sys.getrefcount(clean) <= _ALONE
         if not ours or clean.grad_fn is None or clean._is_view():
             clean = clean.clone()
-        values = self._faulted_values(clean, width, index, mask)
-        faulted: torch.Tensor = _Patch.apply(clean, index, values)  # type: ignore[no-untyped-call]
+        values = self._reader.faulted(clean.detach(), placed, width, self.site.step_size(width))
+        faulted: torch.Tensor = _Patch.apply(clean, placed, values)  # type: ignore[no-untyped-call]
         return faulted
+
+    def _require_quantized(self, clean: torch.Tensor) -> None:
+        weight = self.site.layer.weight
+        if clean.data_ptr() == weight.data_ptr() or clean.shape != weight.shape:
+            raise InjectionError(
+                f"site {self.site.name!r}: its quantizer gave back no fresh tensor of the "
+                f"weight's shape {tuple(weight.shape)}, so it does not quantize"
+            )
 
     def _width(self, args: Tuple[Any, ...], kwargs: Mapping[str, Any]) -> int:
         bits = kwargs["bits"] if "bits" in kwargs else args[1] if len(args) > 1 else None
@@ -94,27 +148,21 @@ class ExposedSite:
         check_width(self.site.name, width)
         return width
 
-    def _current_map(
-        self, width: int, draw: int, device: torch.device
-    ) -> Tuple[FaultMap, torch.Tensor, torch.Tensor]:
+    def _current_map(self, width: int, draw: int) -> Optional[PlacedMap]:
+        """The map that holds now; None if it has no upset."""
         if draw != self._draw:
-            self.forget_maps()
+            self._maps = {}
             self._draw = draw
-        if width not in self._maps:
-            settings, state = self._state.settings, self._state
-            stream = Stream(state.seed, self.site.name, settings.trial, draw)
-            fault_map = draw_fault_map(stream, self.site.words, width, settings.ber)
-            selected = _selected_bits(settings.bits, width)
-            if selected != (1 << width) - 1:
-                fault_map = fault_map.restricted_to(selected)
-            self._count(fault_map, width, selected)
-            where = state.device or device
-            index = torch.from_numpy(fault_map.index).to(device)
-            self._maps[width] = (fault_map, index, torch.from_numpy(fault_map.mask).to(where))
-        return self._maps[width]
+        device = self.site.layer.weight.device
+        if (width, device) not in self._maps:
+            fault_map = self._drawer.draw(width, draw)
+            self._count(fault_map, width)
+            placed = PlacedMap(fault_map, device, self._state.device) if fault_map.upsets else None
+            self._maps[width, device] = placed
+        return self._maps[width, device]
 
-    def _count(self, fault_map: FaultMap, width: int, selected: int) -> None:
-        counter = self.counter
+    def _count(self, fault_map: FaultMap, width: int) -> None:
+        counter, selected = self.counter, selected_bits(self._state.settings.bits, width)
         counter.maps += 1
         counter.words += self.site.words
         counter.bits += self.site.words * bin(selected).count("1")
@@ -122,51 +170,27 @@ class ExposedSite:
         counter.words_hit += len(fault_map.index)
         counter.widths[width] = None
 
-    def _faulted_values(
-        self, clean: torch.Tensor, width: int, index: torch.Tensor, mask: torch.Tensor
-    ) -> torch.Tensor:
-        """What the hit words read as; clean's dtype, shape [words hit]."""
-        scale = self.site.step_size(width).reshape(-1)
-        if scale.numel() > 1:
-            scale = scale[torch.div(index, clean[0].numel(), rounding_mode="floor")]
-        hit = clean.detach().take(index).to(mask.device)
-        scale = scale.to(mask.device)
-        ratio = hit / scale
-        code = torch.round(ratio)
-        codec = self._state.codec
-        if mask.device.type == "cpu":  # elsewhere the check would wait for the device
-            fits = (code >= codec.lowest(width)) & (code <= codec.highest(width))
-            if not bool((fits & ((ratio - code).abs() <= 0.01)).all()):
-                raise InjectionError(
-                    f"site {self.site.name!r}: its weights are not {self._state.settings.encoding} "
-                    f"codes of {width} bits times the step size, so they are no quantized memory"
-                )
-        stored = codec.encode(code.to(torch.int32), width) ^ mask
-        faulted: torch.Tensor = codec.decode(stored, width) * scale
-        return faulted.to(clean)
-
 
 class _Patch(torch.autograd.Function):
     """Writes values into a tensor in place; the gradient passes straight through."""
 
     @staticmethod
     def forward(
-        ctx: Any, clean: torch.Tensor, index: torch.Tensor, values: torch.Tensor
+        ctx: Any, clean: torch.Tensor, placed: PlacedMap, values: torch.Tensor
     ) -> torch.Tensor:
         ctx.mark_dirty(clean)
-        return clean.put_(index, values)  # by logical position, whatever the memory format
+        placed.write(clean, values)
+        return clean
 
     @staticmethod
     def backward(ctx: Any, grad: torch.Tensor) -> Any:
         return grad, None, None
 
 
-def _selected_bits(bits: Any, width: int) -> int:
-    """The exposed bit positions of a word as a mask."""
-    if bits == "all":
-        return (1 << width) - 1
-    if bits == "msb":
-        return 1 << (width - 1)
-    if bits == "lsb":
-        return 1
-    return sum(1 << position for position in bits if position < width)
+def _alone() -> int:
+    value = object()
+    return sys.getrefcount(value)
+
+
+#: What sys.getrefcount says of a local variable that nobody else holds; versions differ.
+_ALONE = _alone()

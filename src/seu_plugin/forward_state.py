@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import Dict, Iterator, Optional
+from typing import Dict, Iterator, List, Optional
 
 import torch
+from torch import nn
 
 from .codecs import codec
 from .config import InjectionSettings
@@ -33,6 +34,8 @@ class ForwardState:
         self.codec = codec(settings.encoding)
         self.next_draw = exposure_draw
         self.suspensions = 0
+        self._root: Optional[nn.Module] = None
+        self._norms: List[nn.Module] = []
         self.reset()
 
     def reset(self) -> None:
@@ -47,11 +50,16 @@ class ForwardState:
         self._awaiting_backward = 0  # forwards that a recomputation could belong to
         self._recomputed = False
 
+    def watch(self, root: nn.Module) -> None:
+        """``root`` is the module whose forwards count."""
+        self._root = root
+        self._norms = [m for m in root.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+
     @contextmanager
-    def root_forward(self, calibrating: bool) -> Iterator[None]:
+    def root_forward(self) -> Iterator[None]:
         if self._depth == 0:
             self._new_forward = True
-            self._calibrating = calibrating and self.settings.bn_calibration == "clean"
+            self._calibrating = self._is_clean_calibration()
             # Asked here: inside a reentrant checkpoint gradients are off.
             self._with_gradient = torch.is_grad_enabled()
         self._depth += 1
@@ -62,8 +70,17 @@ class ForwardState:
             if self._depth == 0:
                 self._calibrating = False
 
+    def _is_clean_calibration(self) -> bool:
+        # The host calibrates BatchNorm with the model in eval mode and its BatchNorms alone
+        # in train mode (util/utils.py, reset_batchnorm_stats).
+        if self.settings.bn_calibration != "clean" or self._root is None or self._root.training:
+            return False
+        return any(norm.training for norm in self._norms)
+
     def exposes(self, training: bool) -> bool:
         """Whether a site used now, by a layer in this mode, is to be faulted."""
+        if self._depth == 0:  # a part of the model was called
+            self._calibrating = self._is_clean_calibration()
         if self.suspensions or self._calibrating:
             return False
         if training:
@@ -79,10 +96,19 @@ class ForwardState:
         else:
             self.used_clean["in train mode" if training else "in eval mode"] = None
 
+    def is_static(self, training: bool) -> bool:
+        persistence = self.settings.persistence
+        return persistence == "static" or (persistence == "auto" and not training)
+
+    def expected_draw(self, training: bool) -> int:
+        """What :meth:`exposure_draw` will say in the forward of the root that begins now."""
+        if self.is_static(training):
+            return 0
+        return self.next_draw if self._new_forward or self.draw is None else self.draw
+
     def exposure_draw(self, name: str, training: bool) -> int:
         """The exposure draw of the map that holds now; 0 while maps are static."""
-        persistence = self.settings.persistence
-        if persistence == "static" or (persistence == "auto" and not training):
+        if self.is_static(training):
             return 0
         if self._depth == 0:
             return self._draw_outside(name)

@@ -7,6 +7,7 @@ copy's attribute becomes the plain method of its class.
 
 from __future__ import annotations
 
+import copy
 import types
 from typing import Any, Callable, Dict, Optional
 
@@ -45,11 +46,19 @@ class TakenForward:
             vars(self.module).pop("forward", None)
 
     def __deepcopy__(self, memo: Dict[int, Any]) -> Any:
+        if self._had_attribute:
+            return copy.deepcopy(self.original, memo)
         return _plain_forward(memo.get(id(self.module)))
 
     def __reduce__(self) -> Any:
+        if self._had_attribute:
+            return _same, (self.original,)
         # Unpickled before the module has instance attributes: finds the method of its class.
         return getattr, (self.module, "forward")
+
+
+def _same(forward: Any) -> Any:
+    return forward
 
 
 def _plain_forward(module: Optional[nn.Module]) -> Any:

@@ -11,6 +11,7 @@ from torch import nn
 
 from .activations import FreshStepSizes
 from .config import InjectionSettings, parse_settings
+from .dense_map import free_buffers
 from .devices import agreed_seed, check_device, rank
 from .errors import ConfigError, InjectionError, SeuWarning
 from .exposure import ExposedSite
@@ -43,7 +44,8 @@ class FaultInjector:
     seed: in [0, 2**64); None draws one from the operating system (see :attr:`seed`), the same
         on every rank of an initialized process group.
     layers: glob pattern(s) over site names, or ``{"include": [...], "exclude": [...]}``.
-    bits, encoding, persistence, bn_calibration, trial: as the YAML keys of these names.
+    bits, encoding, persistence, bn_calibration, trial, weight_cache: as the YAML keys of these
+        names.
     exposure_draw: counter of the first fault map of ``per_forward`` persistence.
 
     Raises ConfigError for a bad argument, SiteError if the model has no such sites.
@@ -65,6 +67,7 @@ class FaultInjector:
         persistence: str = "auto",
         bn_calibration: str = "clean",
         trial: int = 0,
+        weight_cache: bool = True,
         exposure_draw: int = 0,
     ) -> None:
         given = {
@@ -80,6 +83,7 @@ class FaultInjector:
             "persistence": persistence,
             "bn_calibration": bn_calibration,
             "trial": trial,
+            "weight_cache": weight_cache,
         }
         settings = parse_settings(given)
         if not 0 <= exposure_draw < SEED_LIMIT:
@@ -177,12 +181,15 @@ class FaultInjector:
         give_back(self._taken)
         self._taken = []
         for exposed in self._exposed:
-            exposed.forget_maps()
+            exposed.forget()
+        free_buffers()
         if self._fresh is not None and not self._state.trained:
             self._fresh.restore()
         self._fresh = None
 
     def _check(self) -> None:
+        for exposed in self._exposed:
+            exposed.check()
         statistics = list(self.statistics().values())
         check_upsets(statistics)
         unexposed = [s.name for s in statistics if not s.bits]

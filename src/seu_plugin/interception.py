@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any, List, Sequence
 
 from torch import nn
@@ -21,8 +20,10 @@ def take_over(
     Raises InjectionError, and leaves all as it was, if another injector holds one of them.
     """
     taken: List[TakenForward] = []
+    root = unwrap(model)
+    state.watch(root)
     try:
-        taken.append(_RootForward(unwrap(model), owner, state))
+        taken.append(_RootForward(root, owner, state, sites))
         for exposed in sites:
             taken.append(_LayerForward(exposed.site.layer, owner, exposed))
             taken.append(_QuantizerForward(exposed.site.quantizer, owner, exposed))
@@ -35,18 +36,17 @@ def take_over(
 class _RootForward(TakenForward):
     """Marks one forward of the whole model."""
 
-    def __init__(self, module: nn.Module, owner: str, state: ForwardState) -> None:
+    def __init__(
+        self, module: nn.Module, owner: str, state: ForwardState, sites: Sequence[ExposedSite]
+    ) -> None:
         super().__init__(module, owner)
         self._state = state
-        self._norms = [
-            m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)
-        ]
+        self._sites = sites
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        # The host calibrates BatchNorm with the model in eval mode and its BatchNorms alone
-        # in train mode (util/utils.py, reset_batchnorm_stats).
-        calibrating = not self.module.training and any(m.training for m in self._norms)
-        with self._state.root_forward(calibrating):
+        with self._state.root_forward():
+            for exposed in self._sites:
+                exposed.draw_ahead()
             return self.original(*args, **kwargs)
 
 
@@ -70,11 +70,9 @@ class _QuantizerForward(TakenForward):
         self._exposed = exposed
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        clean = self.original(*args, **kwargs)
         if self._exposed.depth == 0:
-            return clean
-        ours = sys.getrefcount(clean) <= 2  # this name and the call's: nobody else keeps it
-        return self._exposed.expose(clean, ours, args, kwargs)
+            return self.original(*args, **kwargs)
+        return self._exposed.weight(self.original, args, kwargs)
 
 
 def give_back(taken: Sequence[TakenForward]) -> None:

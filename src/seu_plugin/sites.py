@@ -55,6 +55,14 @@ class Site:
         check_width(self.name, width)
         return width
 
+    @property
+    def width_if_set(self) -> Optional[int]:
+        """As :attr:`width`; None also where that raises."""
+        try:
+            return self.width
+        except SiteError:
+            return None
+
     def step_size(self, width: int) -> torch.Tensor:
         """Detached step size at ``width``: one element, or one per output channel.
 

@@ -625,7 +625,7 @@ def test_the_self_check_alarms_on_a_wrong_rate(monkeypatch):
     def wrong(stream, words, width, ber):
         return draw_fault_map(stream, words, width, ber * 2)
 
-    monkeypatch.setattr("seu_plugin.exposure.draw_fault_map", wrong)
+    monkeypatch.setattr("seu_plugin.drawing.draw_fault_map", wrong)
     model = toy.net()
     with pytest.raises(InjectionError, match="self-check failed"):
         with FaultInjector(model, ber=0.1, seed=1):
@@ -707,3 +707,12 @@ def test_summary_is_a_table(capsys):
     injector.print_summary()
     out = capsys.readouterr().out
     assert "conv3" in out and "Expected" in out and "seed 3" in out
+
+
+def test_a_state_loaded_while_enabled_is_kept():
+    model = toy.net()
+    with FaultInjector(model, ber=0.01, seed=1):
+        run(model)
+        loaded = {k: v * 2 for k, v in model.state_dict().items()}
+        model.load_state_dict(loaded)
+    assert all(torch.equal(v, loaded[k]) for k, v in model.state_dict().items())
