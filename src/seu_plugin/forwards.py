@@ -11,13 +11,14 @@ import copy
 import types
 from typing import Any, Callable, Dict, Optional
 
+import torch
 from torch import nn
 
 from .errors import InjectionError
 
 
 class TakenForward:
-    """A module's replaced ``forward``. Subclasses define ``__call__``.
+    """A module's replaced ``forward``. Subclasses define ``run``.
 
     ``original`` is what the module's own forward was: the method of its class, or an instance
     attribute set by somebody else, which :meth:`give_back` restores.
@@ -37,6 +38,11 @@ class TakenForward:
         object.__setattr__(module, "forward", self)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if _is_compiling():  # torch.compile: a graph break, and what is inside runs as it is
+            return _untraced(self.run, args, kwargs)
+        return self.run(*args, **kwargs)
+
+    def run(self, *args: Any, **kwargs: Any) -> Any:
         raise NotImplementedError
 
     def give_back(self) -> None:
@@ -55,6 +61,26 @@ class TakenForward:
             return _same, (self.original,)
         # Unpickled before the module has instance attributes: finds the method of its class.
         return getattr, (self.module, "forward")
+
+
+def _never() -> bool:
+    return False
+
+
+_is_compiling: Callable[[], bool] = getattr(
+    getattr(torch, "compiler", None), "is_compiling", _never
+)  # not before torch 2.1
+
+
+def _untraced(run: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    # Imported here: it takes seconds, and whoever compiles has it already.
+    from torch._dynamo import disable
+
+    return disable(run)(*args, **kwargs)  # type: ignore[no-untyped-call]
+
+
+#: What torch.compiler.disable leaves on a function, had without the import.
+_untraced._torchdynamo_disable = True  # type: ignore[attr-defined]
 
 
 def _same(forward: Any) -> Any:

@@ -43,7 +43,7 @@ class _RootForward(TakenForward):
         self._state = state
         self._sites = sites
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def run(self, *args: Any, **kwargs: Any) -> Any:
         with self._state.root_forward():
             for exposed in self._sites:
                 exposed.draw_ahead()
@@ -57,7 +57,7 @@ class _LayerForward(TakenForward):
         super().__init__(module, owner)
         self._exposed = exposed
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def run(self, *args: Any, **kwargs: Any) -> Any:
         with self._exposed.inside_layer():
             return self.original(*args, **kwargs)
 
@@ -69,7 +69,7 @@ class _QuantizerForward(TakenForward):
         super().__init__(module, owner)
         self._exposed = exposed
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def run(self, *args: Any, **kwargs: Any) -> Any:
         if self._exposed.depth == 0:
             return self.original(*args, **kwargs)
         return self._exposed.weight(self.original, args, kwargs)

@@ -14,6 +14,8 @@ from .sites import Site
 
 #: How far a weight over its step size may be from an integer, in float32 and float64.
 TOLERANCE = 0.01
+#: Too coarse to allow for a tolerance: a code must give back the very weight.
+HALF = (torch.float16, torch.bfloat16)
 
 
 def shipped(array: npt.NDArray[Any], device: torch.device) -> torch.Tensor:
@@ -75,14 +77,14 @@ class Reader:
         mask = placed.mask
         scale = placed.scale(scale, clean[0].numel()).to(mask.device)
         stored = hit.to(mask.device)
-        ratio = stored.float() / scale if hit.element_size() < 4 else stored / scale
+        ratio = stored.float() / scale if hit.dtype in HALF else stored / scale
         code = torch.round(ratio)
         fits = (code >= self.codec.lowest(width)) & (code <= self.codec.highest(width))
-        if hit.element_size() < 4:  # too coarse to allow for a tolerance
+        if hit.dtype in HALF:
             fits &= (code * scale).to(hit.dtype) == stored
         else:
             fits &= (ratio - code).abs() <= TOLERANCE
-        self._note(fits.all(), width)
+        self._note(fits.all(), width, hit.dtype)
         upset = self.codec.encode(code.to(torch.int32), width) ^ mask
         values = (self.codec.decode(upset, width).to(code.dtype) * scale).to(stored.dtype)
         return placed.combine(stored, values).to(clean.device)
@@ -91,21 +93,16 @@ class Reader:
         """Raise the InjectionError of an earlier :meth:`faulted` on a GPU; waits for it."""
         unfit, self._unfit = self._unfit, None
         if unfit is not None and bool(unfit):
-            raise self._error("its width")
+            raise InjectionError(self._complaint)
 
-    def _note(self, all_fit: torch.Tensor, width: int) -> None:
+    def _note(self, all_fit: torch.Tensor, width: int, dtype: torch.dtype) -> None:
+        exactly = " exactly," if dtype in HALF else ","
+        self._complaint = (
+            f"site {self.site.name!r}: its {dtype} weights are not {self.codec.name} codes of "
+            f"{width} bits times the step size{exactly} so they are no quantized memory"
+        )
         if all_fit.device.type != "cuda":
             if not bool(all_fit):
-                raise self._error(f"{width} bits")
-        elif self._unfit is None:
-            self._unfit = ~all_fit
+                raise InjectionError(self._complaint)
         else:
-            self._unfit |= ~all_fit
-
-    def _error(self, width: str) -> InjectionError:
-        weight = self.site.layer.weight
-        exactly = " exactly," if weight.element_size() < 4 else ""
-        return InjectionError(
-            f"site {self.site.name!r}: its {weight.dtype} weights are not {self.codec.name} codes "
-            f"of {width} times the step size{exactly or ','} so they are no quantized memory"
-        )
+            self._unfit = ~all_fit if self._unfit is None else self._unfit | ~all_fit

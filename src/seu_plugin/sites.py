@@ -96,9 +96,12 @@ def check_width(name: str, width: int) -> None:
 
 
 def clean_name(name: str) -> str:
-    """A dotted path without the wrappers in front: maps do not depend on them."""
-    head, _, rest = name.partition(".")
-    return clean_name(rest) if head in _WRAPPERS else name
+    """A dotted path without the wrappers in it: maps do not depend on them."""
+    parts = name.split(".")
+    while parts[0] in _WRAPPERS:
+        del parts[0]
+    # Further in, "module" may be a module's own name.
+    return ".".join(part for part in parts if part != "_orig_mod")
 
 
 def unwrap(model: nn.Module) -> nn.Module:
@@ -112,7 +115,8 @@ def unwrap(model: nn.Module) -> nn.Module:
 def is_quantized(module: nn.Module) -> bool:
     """Whether ``module`` is a quantized layer."""
     return (
-        isinstance(getattr(module, "quan_w_fn", None), nn.Module)
+        # Not by getattr, which a wrapper around a layer (torch.compile) answers too.
+        isinstance(module._modules.get("quan_w_fn"), nn.Module)
         and isinstance(getattr(module, "weight", None), torch.Tensor)
         and (hasattr(module, "bits") or hasattr(module, "fixed_bits"))
     )
