@@ -31,6 +31,8 @@ PLUGIN = [
     "bit_widths",
     "dense_map",
     "fault_map",
+    "kernels",
+    "kernels.masks",
     "drawing",
     "report",
     "forwards",
@@ -62,7 +64,7 @@ def imports(path):
         elif isinstance(node, ast.ImportFrom):
             name = "." * node.level + (node.module or "")
             if name == ".":
-                for alias in node.names:
+                for alias in node.names:  # from . import x
                     yield "." + alias.name, id(node) in top
             else:
                 yield name, id(node) in top
@@ -70,17 +72,24 @@ def imports(path):
 
 def files(package):
     folder = {"rfquant_hooks": "hooks", "seu_plugin": "src"}[package]
-    return sorted((ROOT / folder / package).glob("*.py"))
+    return sorted((ROOT / folder / package).rglob("*.py"))
+
+
+def module(path):
+    """Dotted name of a file inside its package; a folder's name for its ``__init__``."""
+    root = next(p for p in path.parents if p.name in ("rfquant_hooks", "seu_plugin"))
+    parts = path.relative_to(root).with_suffix("").parts
+    return ".".join(parts[:-1] if len(parts) > 1 and parts[-1] == "__init__" else parts)
 
 
 @pytest.mark.parametrize(
     "package,order", [("rfquant_hooks", HOOKS), ("seu_plugin", ["__init__", *PLUGIN])]
 )
 def test_every_module_has_its_place(package, order):
-    assert {p.stem for p in files(package)} == set(order)
+    assert {module(p) for p in files(package)} == set(order)
 
 
-@pytest.mark.parametrize("path", files("rfquant_hooks"), ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", files("rfquant_hooks"), ids=module)
 def test_hooks_import_upwards_the_standard_library_and_pluggy(path):
     for name, _ in imports(path):
         assert name.split(".")[0] not in ("torch", "seu_plugin", "pydantic", "numpy", "yaml")
@@ -88,7 +97,7 @@ def test_hooks_import_upwards_the_standard_library_and_pluggy(path):
             assert HOOKS.index(name[1:]) < HOOKS.index(path.stem), name
 
 
-@pytest.mark.parametrize("path", files("seu_plugin"), ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", files("seu_plugin"), ids=module)
 def test_plugin_imports_upwards_and_of_the_hooks_the_contract_only(path):
     for name, top in imports(path):
         if name.startswith("rfquant_hooks"):
@@ -96,7 +105,9 @@ def test_plugin_imports_upwards_and_of_the_hooks_the_contract_only(path):
         elif name == ".__version__":
             continue
         elif name.startswith(".") and path.stem != "__init__":
-            assert PLUGIN.index(name[1:]) < PLUGIN.index(path.stem), name
+            assert PLUGIN.index(name[1:]) < PLUGIN.index(module(path)), name
+        elif name.startswith("triton"):
+            assert module(path) == "kernels.masks" or not top
         elif name == "torch" or name.startswith("torch."):
             assert path.stem not in TORCHLESS
         if path.stem == "plugin" and top:

@@ -6,12 +6,18 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any, Optional, Tuple
 
+import torch
+
+from . import kernels
 from .config import InjectionSettings
-from .fault_map import FaultMap, draw_fault_map
-from .seeding import Stream
+from .fault_map import BITS_LIMIT, FaultMap, draw_fault_map
+from .fault_model import upset_count
+from .seeding import Stream, site_key
 
 #: Expected upsets from which handing a map to another thread costs less than drawing it.
 AHEAD_FROM = 2048
+#: BER from which a GPU draws its maps itself: drawing them here would hold it up.
+DEVICE_FROM = 1e-3
 _THREADS = 2
 
 
@@ -20,6 +26,7 @@ class MapDrawer:
 
     def __init__(self, site: str, words: int, settings: InjectionSettings, seed: int) -> None:
         self.words = words
+        self._site, self._seed = site, seed
         self._settings = settings
         self._stream = Stream(seed, site)
         self._ahead: Optional[Tuple[Tuple[int, int], Future[FaultMap]]] = None
@@ -48,6 +55,28 @@ class MapDrawer:
         ahead, self._ahead = self._ahead, None
         if ahead is not None:
             ahead[1].exception()
+
+    def draws_on(self, device: torch.device, width: int) -> bool:
+        """Whether a map of this width is drawn by the device that holds the weight."""
+        ber = self._settings.ber
+        return (
+            device.type == "cuda"
+            and DEVICE_FROM <= ber < 1.0
+            and self.worth_drawing_ahead(width)
+            and self.words * width < BITS_LIMIT
+            and kernels.available()
+        )
+
+    def draw_on(self, device: torch.device, width: int, draw: int) -> torch.Tensor:
+        """As :meth:`draw`, by the device, as one mask for each word: int32 of shape [words]."""
+        from .kernels.masks import draw_masks
+
+        settings, bits = self._settings, self.words * width
+        n = upset_count(self._stream.restart(settings.trial, draw).word(), bits, settings.ber)
+        key = (self._seed, site_key(self._site), settings.trial, draw)
+        masks = draw_masks(n, self.words, width, device, *key)
+        selected = selected_bits(settings.bits, width)
+        return masks if selected == (1 << width) - 1 else masks & selected
 
     def _draw(self, width: int, draw: int) -> FaultMap:
         stream = self._stream.restart(self._settings.trial, draw)

@@ -10,11 +10,10 @@ import torch
 
 from .drawing import MapDrawer, selected_bits
 from .errors import InjectionError
-from .fault_map import FaultMap
 from .forward_state import ForwardState
-from .placement import PlacedMap, Reader
+from .placement import PlacedMap, PlacedMasks, Reader
 from .sites import Site, check_width
-from .statistics import Counter
+from .statistics import Counter, SiteStatistics
 from .weight_cache import WeightCache
 
 Quantize = Callable[..., torch.Tensor]
@@ -36,6 +35,7 @@ class ExposedSite:
         self.depth = 0
         self.calls = 0
         self.counter = Counter(self.site.name)
+        self._counts: Optional[torch.Tensor] = None  # upsets and words hit, still on a GPU
         self.forget()
 
     def forget(self) -> None:
@@ -45,6 +45,15 @@ class ExposedSite:
         self._drawer.wait()
         if self._cache is not None:
             self._cache.clear()
+
+    def statistics(self) -> SiteStatistics:
+        """What the counters say; waits for the device if that draws maps itself."""
+        counts, self._counts = self._counts, None
+        if counts is not None:
+            upsets, words_hit = counts.tolist()
+            self.counter.upsets += upsets
+            self.counter.words_hit += words_hit
+        return self.counter.frozen(self._state.settings.ber)
 
     def check(self) -> None:
         """Raise InjectionError if a GPU was given words that are no codes."""
@@ -57,6 +66,8 @@ class ExposedSite:
             return
         width = self.site.width_if_set
         if width is None or not self._drawer.worth_drawing_ahead(width):
+            return
+        if self._drawer.draws_on(layer.weight.device, width):
             return
         draw = self._state.expected_draw(layer.training)
         if draw != self._draw or (width, layer.weight.device) not in self._maps:
@@ -155,20 +166,26 @@ class ExposedSite:
             self._draw = draw
         device = self.site.layer.weight.device
         if (width, device) not in self._maps:
-            fault_map = self._drawer.draw(width, draw)
-            self._count(fault_map, width)
-            placed = PlacedMap(fault_map, device, self._state.device) if fault_map.upsets else None
-            self._maps[width, device] = placed
+            self._maps[width, device] = self._place(width, draw, device)
+            counter, selected = self.counter, selected_bits(self._state.settings.bits, width)
+            counter.maps += 1
+            counter.words += self.site.words
+            counter.bits += self.site.words * bin(selected).count("1")
+            counter.widths[width] = None
         return self._maps[width, device]
 
-    def _count(self, fault_map: FaultMap, width: int) -> None:
-        counter, selected = self.counter, selected_bits(self._state.settings.bits, width)
-        counter.maps += 1
-        counter.words += self.site.words
-        counter.bits += self.site.words * bin(selected).count("1")
-        counter.upsets += fault_map.upsets
-        counter.words_hit += len(fault_map.index)
-        counter.widths[width] = None
+    def _place(self, width: int, draw: int, device: torch.device) -> Optional[PlacedMap]:
+        codes_on = self._state.device
+        if codes_on in (None, device) and self._drawer.draws_on(device, width):
+            masks = self._drawer.draw_on(device, width, draw)
+            planes = torch.stack([(masks >> bit & 1).sum() for bit in range(width)])
+            counts = torch.stack((planes.sum(), (masks != 0).sum()))
+            self._counts = counts if self._counts is None else self._counts + counts
+            return PlacedMasks(masks)
+        fault_map = self._drawer.draw(width, draw)
+        self.counter.upsets += fault_map.upsets
+        self.counter.words_hit += len(fault_map.index)
+        return PlacedMap(fault_map, device, codes_on) if fault_map.upsets else None
 
 
 class _Patch(torch.autograd.Function):

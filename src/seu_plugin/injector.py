@@ -119,7 +119,8 @@ class FaultInjector:
         return bool(self._taken)
 
     def enable(self, widths_set_later: bool = False) -> FaultInjector:
-        """Start to inject. A second call changes nothing. Statistics start at zero.
+        """Start to inject. A second call changes nothing. Statistics start at zero; exposure
+        draws go on where they were, so that no ``per_forward`` map comes twice.
 
         ``widths_set_later``: layers may have no width yet, since the code that runs the model
         sets them before each forward (as the host's ``train`` does).
@@ -170,7 +171,7 @@ class FaultInjector:
 
     def statistics(self) -> Dict[str, SiteStatistics]:
         """Words and bits exposed, upsets made, words hit, by site name; since ``enable``."""
-        return {e.site.name: e.counter.frozen(self.settings.ber) for e in self._exposed}
+        return {e.site.name: e.statistics() for e in self._exposed}
 
     def print_summary(self) -> None:
         """Print :meth:`statistics` as a table (on rank 0 of a process group)."""

@@ -44,7 +44,13 @@ class PlacedMap:
 
     def write(self, weight: torch.Tensor, values: torch.Tensor) -> None:
         # By logical position, whatever the memory format.
-        weight.put_(self.index, values)
+        if not torch.are_deterministic_algorithms_enabled():
+            weight.put_(self.index, values)
+            return
+        flat = weight.reshape(-1)  # a copy if the weight is not contiguous
+        flat.index_copy_(0, self.index, values)
+        if flat.data_ptr() != weight.data_ptr():
+            weight.copy_(flat.view_as(weight))
 
     def scale(self, scale: torch.Tensor, words_per_channel: int) -> torch.Tensor:
         """The step size: one element, or that of each hit word."""
@@ -55,6 +61,32 @@ class PlacedMap:
 
     def combine(self, clean: torch.Tensor, faulted: torch.Tensor) -> torch.Tensor:
         return faulted
+
+
+class PlacedMasks(PlacedMap):
+    """A fault map as one mask for each word, as a GPU draws it; int32 of shape [words]."""
+
+    def __init__(self, masks: torch.Tensor) -> None:
+        self.mask = masks
+
+    def read(self, weight: torch.Tensor) -> torch.Tensor:
+        return weight.flatten().clone()
+
+    def write(self, weight: torch.Tensor, values: torch.Tensor) -> None:
+        weight.copy_(values.view_as(weight))
+
+    def scale(self, scale: torch.Tensor, words_per_channel: int) -> torch.Tensor:
+        per_channel = scale.reshape(-1)
+        return (
+            per_channel
+            if scale.numel() == 1
+            else per_channel.repeat_interleave(
+                words_per_channel, output_size=scale.numel() * words_per_channel
+            )
+        )
+
+    def combine(self, clean: torch.Tensor, faulted: torch.Tensor) -> torch.Tensor:
+        return torch.where(self.mask != 0, faulted, clean)  # not hit: not touched
 
 
 class Reader:

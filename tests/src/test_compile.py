@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from tests import toy
 
+import toy
 from seu_plugin import FaultInjector
 
 pytestmark = pytest.mark.skipif(

@@ -1,6 +1,7 @@
 """FaultInjector: what it changes, what it leaves alone, what it refuses."""
 
 import copy
+import functools
 import io
 import pickle
 import random
@@ -716,3 +717,42 @@ def test_a_state_loaded_while_enabled_is_kept():
         loaded = {k: v * 2 for k, v in model.state_dict().items()}
         model.load_state_dict(loaded)
     assert all(torch.equal(v, loaded[k]) for k, v in model.state_dict().items())
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_deterministic_algorithms_are_no_obstacle(channels_last):
+    form = torch.channels_last if channels_last else torch.contiguous_format
+    model = toy.net().to(memory_format=form)
+    with FaultInjector(model, ber=0.05, seed=1):
+        expected = run(model)
+    torch.use_deterministic_algorithms(True)
+    try:
+        with FaultInjector(model, ber=0.05, seed=1):
+            assert torch.equal(run(model), expected)
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
+def test_calibration_of_a_part_of_the_model_sees_clean_weights():
+    model = toy.net()
+    x = model.conv1(toy.batch())
+    clean = model.conv2(x)
+    with FaultInjector(model, ber=0.2, seed=1, layers="conv2"):
+        model.bn2.bn["4_4"].train()
+        assert torch.equal(model.conv2(x), clean)
+        model.bn2.bn["4_4"].eval()
+        assert not torch.equal(model.conv2(x), clean)
+
+
+def test_copies_taken_while_enabled_keep_somebody_elses_forward():
+    model = toy.net()
+    model.conv2.forward = functools.partial(_doubled, model.conv2)
+    expected = run(model)
+    with FaultInjector(model, ber=0.2, seed=1):
+        run(model)
+        copied = copy.deepcopy(model)
+    assert torch.equal(run(copied), expected)
+
+
+def _doubled(layer, x):
+    return 2 * toy.QuanConv2d.forward(layer, x)

@@ -4,8 +4,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests import toy
 
+import toy
 from seu_plugin import FaultInjector
 from seu_plugin.codecs import CODECS, codec
 from seu_plugin.errors import InjectionError

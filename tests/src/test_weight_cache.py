@@ -5,8 +5,8 @@ import weakref
 
 import pytest
 import torch
-from tests import toy
 
+import toy
 from seu_plugin import FaultInjector
 from seu_plugin.weight_cache import PROBES
 
