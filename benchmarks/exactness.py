@@ -14,7 +14,7 @@ from typing import List, Tuple
 
 import numpy as np
 import torch
-from common import report
+from common import CPU, report
 from scipy import stats
 
 from seu_plugin.fault_map import draw_fault_map
@@ -84,10 +84,10 @@ def main() -> None:
         "z neighbours", "z overlap",
     )  # fmt: skip
     rows = [measure(*case) for case in CASES]
-    report("exactness", "Stream v1", columns, rows)
+    report("exactness", CPU, "Stream v1", columns, rows)
     rows = [float32_mask(ber) for ber, _, _ in CASES]
     columns = ("BER", "bits drawn", "flips", "expected", "flips / expected")
-    report("exactness_float32", "float32 uniforms compared with the BER", columns, rows)
+    report("exactness_float32", CPU, "float32 uniforms compared with the BER", columns, rows)
 
 
 if __name__ == "__main__":

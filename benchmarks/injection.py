@@ -1,69 +1,114 @@
 """Injection of a whole ResNet-18-sized model: stream v1 against a dense float32 mask.
 
-    python benchmarks/injection.py [--repeats 7]
+    python benchmarks/injection.py [--repeats 9] [--device cuda]
 
-Both change the same fake-quantized weights in the same process. The dense injector draws a
-float32 uniform for every bit and packs int64 bit planes, as published injectors do.
+Both change the same fake-quantized weights, again and again, in the same process: fresh maps are
+drawn, put where the weights are, and patched in. The dense injector (dense_mask.py) draws a
+float32 uniform for every bit and packs int64 bit planes, as published injectors do. A second
+table holds the cost against the size of the model.
 """
 
 from __future__ import annotations
 
 import argparse
-from typing import List
+from types import SimpleNamespace
+from typing import Any, List
 
 import torch
-from common import RESNET18, median_ms, report
+from common import BERS, RESNET18, arguments, median_ms, report
+from dense_mask import upset
 
 from seu_plugin.codecs import codec
-from seu_plugin.fault_map import FaultMap, draw_fault_map
-from seu_plugin.seeding import Stream
+from seu_plugin.config import parse_settings
+from seu_plugin.drawing import MapDrawer
+from seu_plugin.placement import PlacedMap, PlacedMasks, Reader
+from seu_plugin.sites import Site
 
-BERS = (1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
+STEP = torch.tensor(1.0)
 TWO = codec("twos_complement")
 
 
-def weights() -> List[torch.Tensor]:
-    """Fake-quantized weights with step size 1: the codes as float32."""
-    generator = torch.Generator().manual_seed(0)
-    return [
-        torch.randint(-(1 << k - 1), 1 << k - 1, (n,), generator=generator).float()
-        for _, n, k in RESNET18
-    ]
+class Model:
+    """Fake-quantized weights with step size 1, that is their codes, and what injects them."""
+
+    def __init__(self, device: torch.device, scale: int = 1) -> None:
+        generator = torch.Generator().manual_seed(0)
+        self.device = device
+        self.step = STEP.to(device)
+        self.widths = [k for _, _, k in RESNET18]
+        self.weights: List[torch.Tensor] = []
+        for _, n, k in RESNET18:
+            codes = torch.randint(-(1 << k - 1), 1 << k - 1, (64, n * scale // 64),
+                                  generator=generator, dtype=torch.int8)  # fmt: skip
+            self.weights.append(codes.float().to(device))
+        self.bits = sum(w.numel() * k for w, k in zip(self.weights, self.widths))
+
+    def prepare(self, ber: float) -> None:
+        settings = parse_settings({"ber": ber, "seed": 7})
+        self.drawers, self.readers = [], []
+        for weight, (name, _, _) in zip(self.weights, RESNET18):
+            self.drawers.append(MapDrawer(name, weight.numel(), settings, 7))
+            layer: Any = SimpleNamespace(weight=weight)
+            self.readers.append(Reader(Site(name, layer, None)))
+
+    def sample(self, draw: int) -> List[Any]:
+        for drawer, k in zip(self.drawers, self.widths):
+            if drawer.worth_drawing_ahead(k) and not drawer.draws_on(self.device, k):
+                drawer.draw_ahead(k, draw)
+        return [
+            drawer.draw_on(self.device, k, draw)
+            if drawer.draws_on(self.device, k)
+            else drawer.draw(k, draw)
+            for drawer, k in zip(self.drawers, self.widths)
+        ]
+
+    def inject(self, draw: int) -> None:
+        for weight, reader, drawn, k in zip(
+            self.weights, self.readers, self.sample(draw), self.widths
+        ):
+            if isinstance(drawn, torch.Tensor):
+                placed: PlacedMap = PlacedMasks(drawn, TWO, k)
+            elif drawn.upsets:
+                placed = PlacedMap(drawn, TWO, k, self.device)
+            else:
+                continue
+            placed.write(weight, reader.faulted(weight, placed, self.step))
+
+    def dense(self, ber: float) -> None:
+        for weight, k in zip(self.weights, self.widths):
+            weight.copy_(upset(weight.to(torch.int64), k, ber))
 
 
-def sample(repeat: int, ber: float) -> List[FaultMap]:
-    return [draw_fault_map(Stream(repeat, name), n, k, ber) for name, n, k in RESNET18]
+def against_ber(device: torch.device, repeats: int) -> None:
+    model, rows = Model(device), []
+    for ber in BERS:
+        model.prepare(ber)
+        ours = median_ms(model.inject, repeats, device)
+        alone = median_ms(model.sample, repeats, device)
+        theirs = median_ms(lambda r, ber=ber: model.dense(ber), 3, device)
+        rows.append((ber, theirs, ours, alone, theirs / ours))
+    columns = ("BER", "dense mask, ms", "stream v1, ms", "sampling alone, ms", "ratio")
+    report("injection", device, f"Injection of {model.bits / 1e6:.1f} Mbit, medians", columns, rows)
 
 
-def inject(model: List[torch.Tensor], repeat: int, ber: float) -> None:
-    for weight, fault_map, (_, _, k) in zip(model, sample(repeat, ber), RESNET18):
-        if fault_map.upsets:
-            index, mask = torch.from_numpy(fault_map.index), torch.from_numpy(fault_map.mask)
-            stored = TWO.encode(weight.take(index).to(torch.int32), k) ^ mask
-            weight.put_(index, TWO.decode(stored, k).float())
-
-
-def dense(model: List[torch.Tensor], ber: float) -> None:
-    for weight, (_, n, k) in zip(model, RESNET18):
-        flips = (torch.rand(n, k) < ber).to(torch.int64)
-        mask = (flips << torch.arange(k)).sum(1)
-        weight.copy_(TWO.decode(TWO.encode(weight.to(torch.int64), k) ^ mask, k).float())
+def against_size(device: torch.device, repeats: int) -> None:
+    rows = []
+    for scale in (1, 4, 16):
+        model = Model(device, scale)
+        for ber in (1e-8, 1e-6, 1e-4, 1e-6 / scale):
+            model.prepare(ber)
+            ours = median_ms(model.inject, repeats, device)
+            words = sum(w.numel() for w in model.weights)
+            rows.append((words / 1e6, ber, model.bits * ber, ours))
+    columns = ("words, millions", "BER", "expected upsets", "stream v1, ms")
+    title = "Cost follows the upsets, not the words (1e-6 / 4 and / 16: as many upsets as at 1x)"
+    report("injection_size", device, title, columns, rows)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=7)
-    repeats = parser.parse_args().repeats
-    model = weights()
-    rows = []
-    for ber in BERS:
-        ours = median_ms(lambda r, ber=ber: inject(model, r, ber), repeats)
-        alone = median_ms(lambda r, ber=ber: sample(r, ber), repeats)
-        theirs = median_ms(lambda r, ber=ber: dense(model, ber), 3)
-        rows.append((ber, theirs, ours, alone, theirs / ours))
-    columns = ("BER", "dense mask, ms", "stream v1, ms", "sampling alone, ms", "ratio")
-    bits = sum(n * k for _, n, k in RESNET18)
-    report("injection", f"Injection of {bits / 1e6:.1f} Mbit, medians", columns, rows)
+    options = arguments(argparse.ArgumentParser(description=__doc__.splitlines()[0]), 9)
+    against_ber(options.device, options.repeats)
+    against_size(options.device, options.repeats)
 
 
 if __name__ == "__main__":

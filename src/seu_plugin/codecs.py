@@ -16,7 +16,8 @@ from .errors import ConfigError, did_you_mean
 class Codec:
     """A way to store codes. ``encode(code, k)`` gives a value in [0, 2**k), ``decode`` the code.
 
-    ``lowest(k)`` and ``highest(k)`` bound the codes that can be stored.
+    ``lowest(k)`` and ``highest(k)`` bound the codes that can be stored. ``linear``: encoding is
+    affine over GF(2), so that flipping stored bits is flipping bits of the code, as an integer.
     """
 
     name: str
@@ -24,6 +25,17 @@ class Codec:
     decode: Callable[[Any, int], Any]
     lowest: Callable[[int], int]
     highest: Callable[[int], int]
+    linear: bool = True
+
+    def flips(self, mask: Any, k: int) -> Any:
+        """What :meth:`upset` takes for the stored bits of ``mask``; 0 only for 0."""
+        return self.decode(self.encode(0, k) ^ mask, k) if self.linear else mask
+
+    def upset(self, code: Any, flips: Any, k: int) -> Any:
+        """The code that is read after the ``flips``; the same type of integers."""
+        if self.linear:
+            return code ^ flips
+        return self.decode(self.encode(code, k) ^ flips, k)
 
 
 def _half(k: int) -> int:
@@ -103,6 +115,7 @@ _ALL = (
         _decode_sign_magnitude,
         lambda k: 1 - _half(k),
         _highest_signed,
+        linear=False,
     ),
     Codec("gray", _encode_gray, _decode_gray, _lowest_signed, _highest_signed),
     Codec("unsigned", _unchanged, _unchanged, lambda k: 0, lambda k: (1 << k) - 1),

@@ -27,7 +27,7 @@ class ExposedSite:
         self.depth = 0
         self._state = state
         self._drawer = MapDrawer(site.name, site.words, state.settings, state.seed)
-        self._reader = Reader(site, state.codec)
+        self._reader = Reader(site)
         self._cache = WeightCache(site) if state.settings.weight_cache else None
         self.reset()
 
@@ -110,7 +110,7 @@ class ExposedSite:
         self.counter.forwards += 1
         key = None if self._cache is None else self._cache.key(args, kwargs)
         if self._cache is None or key is None:
-            return self._fresh(quantize, args, kwargs, placed, width)
+            return self._fresh(quantize, args, kwargs, placed)
         kept = self._cache.find(key)
         if kept is None:
             clean = quantize(*args, **kwargs)
@@ -118,7 +118,7 @@ class ExposedSite:
                 self._require_quantized(clean)
             kept = self._cache.keep(key, clean)
         # Where gradients are on, a graph may have saved what it was given before.
-        return kept.under(placed, self._reader, width, in_place=not torch.is_grad_enabled())
+        return kept.under(placed, self._reader, in_place=not torch.is_grad_enabled())
 
     def _fresh(
         self,
@@ -126,7 +126,6 @@ class ExposedSite:
         args: Tuple[Any, ...],
         kwargs: Mapping[str, Any],
         placed: Optional[PlacedMap],
-        width: int,
     ) -> torch.Tensor:
         clean = quantize(*args, **kwargs)
         if placed is None:
@@ -137,7 +136,7 @@ class ExposedSite:
         ours = sys.getrefcount(clean) <= _ALONE
         if not ours or clean.grad_fn is None or clean._is_view():
             clean = clean.clone()
-        values = self._reader.faulted(clean.detach(), placed, width, self.site.step_size(width))
+        values = self._reader.faulted(clean.detach(), placed, self.site.step_size(placed.width))
         faulted: torch.Tensor = _Patch.apply(clean, placed, values)  # type: ignore[no-untyped-call]
         return faulted
 
@@ -181,11 +180,13 @@ class ExposedSite:
             planes = torch.stack([(masks >> bit & 1).sum() for bit in range(width)])
             counts = torch.stack((planes.sum(), (masks != 0).sum()))
             self._counts = counts if self._counts is None else self._counts + counts
-            return PlacedMasks(masks)
+            return PlacedMasks(masks, self._state.codec, width)
         fault_map = self._drawer.draw(width, draw)
         self.counter.upsets += fault_map.upsets
         self.counter.words_hit += len(fault_map.index)
-        return PlacedMap(fault_map, device, codes_on) if fault_map.upsets else None
+        if not fault_map.upsets:
+            return None
+        return PlacedMap(fault_map, self._state.codec, width, device, codes_on)
 
 
 class _Patch(torch.autograd.Function):

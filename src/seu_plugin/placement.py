@@ -29,14 +29,21 @@ def shipped(array: npt.NDArray[Any], device: torch.device) -> torch.Tensor:
 class PlacedMap:
     """The words of a site that one fault map hits, on the weight's device.
 
-    ``codes_on``: where codes are flipped; None: where the weight is.
+    ``flips``: what changes the code of each, as ``codec`` wants it; on ``codes_on``, where
+    codes are flipped, or by default where the weight is.
     """
 
     def __init__(
-        self, fault_map: FaultMap, device: torch.device, codes_on: Optional[torch.device] = None
+        self,
+        fault_map: FaultMap,
+        codec: Codec,
+        width: int,
+        device: torch.device,
+        codes_on: Optional[torch.device] = None,
     ) -> None:
+        self.codec, self.width = codec, width
         self.index = shipped(fault_map.index, device)
-        self.mask = shipped(fault_map.mask, codes_on or device)
+        self.flips = shipped(codec.flips(fault_map.mask, width), codes_on or device)
 
     def read(self, weight: torch.Tensor) -> torch.Tensor:
         """The hit words of ``weight``, as a tensor of their own."""
@@ -52,12 +59,12 @@ class PlacedMap:
         if flat.data_ptr() != weight.data_ptr():
             weight.copy_(flat.view_as(weight))
 
-    def scale(self, scale: torch.Tensor, words_per_channel: int) -> torch.Tensor:
-        """The step size: one element, or that of each hit word."""
+    def step_sizes(self, weight: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+        """The step size of each hit word: one element if all have the same."""
         if scale.numel() == 1:
             return scale.reshape(1)
-        channel = torch.div(self.index, words_per_channel, rounding_mode="floor")
-        return scale.reshape(-1)[channel]
+        per_channel = weight.numel() // scale.numel()
+        return scale.reshape(-1)[torch.div(self.index, per_channel, rounding_mode="floor")]
 
     def combine(self, clean: torch.Tensor, faulted: torch.Tensor) -> torch.Tensor:
         return faulted
@@ -66,8 +73,9 @@ class PlacedMap:
 class PlacedMasks(PlacedMap):
     """A fault map as one mask for each word, as a GPU draws it; int32 of shape [words]."""
 
-    def __init__(self, masks: torch.Tensor) -> None:
-        self.mask = masks
+    def __init__(self, masks: torch.Tensor, codec: Codec, width: int) -> None:
+        self.codec, self.width = codec, width
+        self.flips = codec.flips(masks, width)
 
     def read(self, weight: torch.Tensor) -> torch.Tensor:
         return weight.flatten().clone()
@@ -75,66 +83,62 @@ class PlacedMasks(PlacedMap):
     def write(self, weight: torch.Tensor, values: torch.Tensor) -> None:
         weight.copy_(values.view_as(weight))
 
-    def scale(self, scale: torch.Tensor, words_per_channel: int) -> torch.Tensor:
-        per_channel = scale.reshape(-1)
-        return (
-            per_channel
-            if scale.numel() == 1
-            else per_channel.repeat_interleave(
-                words_per_channel, output_size=scale.numel() * words_per_channel
-            )
-        )
+    def step_sizes(self, weight: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+        if scale.numel() == 1:
+            return scale.reshape(1)
+        per_channel = weight.numel() // scale.numel()
+        return scale.reshape(-1, 1).expand(-1, per_channel).reshape(-1)
 
     def combine(self, clean: torch.Tensor, faulted: torch.Tensor) -> torch.Tensor:
-        return torch.where(self.mask != 0, faulted, clean)  # not hit: not touched
+        return torch.where(self.flips != 0, faulted, clean)  # not hit: not touched
 
 
 class Reader:
     """Reads what faulted words hold: weight to code, upset, code to weight."""
 
-    def __init__(self, site: Site, codec: Codec) -> None:
+    def __init__(self, site: Site) -> None:
         self.site = site
-        self.codec = codec
         self._unfit: Optional[torch.Tensor] = None
 
-    def faulted(
-        self, clean: torch.Tensor, placed: PlacedMap, width: int, scale: torch.Tensor
-    ) -> torch.Tensor:
+    def faulted(self, clean: torch.Tensor, placed: PlacedMap, scale: torch.Tensor) -> torch.Tensor:
         """What the words of ``clean`` that ``placed`` holds read as; dtype of ``clean``.
 
-        Raises InjectionError if they are no codes of ``width`` bits times ``scale``. On a GPU
-        that is remembered, for :meth:`check`, since asking would wait for the device.
+        Raises InjectionError if they are no codes of its width times ``scale``. On a GPU that
+        is remembered, for :meth:`check`, since asking would wait for the device.
         """
-        hit = placed.read(clean)
-        mask = placed.mask
-        scale = placed.scale(scale, clean[0].numel()).to(mask.device)
-        stored = hit.to(mask.device)
-        ratio = stored.float() / scale if hit.dtype in HALF else stored / scale
-        code = torch.round(ratio)
-        fits = (code >= self.codec.lowest(width)) & (code <= self.codec.highest(width))
-        if hit.dtype in HALF:
-            fits &= (code * scale).to(hit.dtype) == stored
+        codec, width, flips = placed.codec, placed.width, placed.flips
+        stored = placed.read(clean).to(flips.device)
+        scale = placed.step_sizes(clean, scale).to(flips.device)
+        ratio = stored.float() / scale if stored.dtype in HALF else stored / scale
+        code = ratio.round()
+        if stored.dtype in HALF:
+            fits = ((code * scale).to(stored.dtype) == stored).all()
         else:
-            fits &= (ratio - code).abs() <= TOLERANCE
-        self._note(fits.all(), width, hit.dtype)
-        upset = self.codec.encode(code.to(torch.int32), width) ^ mask
-        values = (self.codec.decode(upset, width).to(code.dtype) * scale).to(stored.dtype)
+            fits = ratio.sub_(code).abs_().max() <= TOLERANCE
+        lowest, highest = torch.aminmax(code)
+        fits = fits & (lowest >= codec.lowest(width)) & (highest <= codec.highest(width))
+        self._note(fits, placed, stored.dtype)
+        upset = codec.upset(code.to(torch.int32), flips, width)
+        values = upset.to(code.dtype).mul_(scale).to(stored.dtype)
         return placed.combine(stored, values).to(clean.device)
 
     def check(self) -> None:
         """Raise the InjectionError of an earlier :meth:`faulted` on a GPU; waits for it."""
         unfit, self._unfit = self._unfit, None
         if unfit is not None and bool(unfit):
-            raise InjectionError(self._complaint)
+            raise self._error(*self._noted)
 
-    def _note(self, all_fit: torch.Tensor, width: int, dtype: torch.dtype) -> None:
-        exactly = " exactly," if dtype in HALF else ","
-        self._complaint = (
-            f"site {self.site.name!r}: its {dtype} weights are not {self.codec.name} codes of "
-            f"{width} bits times the step size{exactly} so they are no quantized memory"
-        )
-        if all_fit.device.type != "cuda":
-            if not bool(all_fit):
-                raise InjectionError(self._complaint)
+    def _note(self, fits: torch.Tensor, placed: PlacedMap, dtype: torch.dtype) -> None:
+        if fits.device.type != "cuda":
+            if not bool(fits):
+                raise self._error(placed, dtype)
         else:
-            self._unfit = ~all_fit if self._unfit is None else self._unfit | ~all_fit
+            self._noted = placed, dtype
+            self._unfit = ~fits if self._unfit is None else self._unfit | ~fits
+
+    def _error(self, placed: PlacedMap, dtype: torch.dtype) -> InjectionError:
+        exactly = " exactly," if dtype in HALF else ","
+        return InjectionError(
+            f"site {self.site.name!r}: its {dtype} weights are not {placed.codec.name} codes of "
+            f"{placed.width} bits times the step size{exactly} so they are no quantized memory"
+        )

@@ -32,9 +32,7 @@ class KeptWeight:
         """Whether nobody else wrote into the tensor that the layer was given."""
         return self._tensor._version == self._version
 
-    def under(
-        self, placed: Optional[PlacedMap], reader: Reader, width: int, in_place: bool
-    ) -> torch.Tensor:
+    def under(self, placed: Optional[PlacedMap], reader: Reader, in_place: bool) -> torch.Tensor:
         """The weight with the upsets of ``placed`` and no others. Costs O(upsets), or nothing
         if they are there already; without ``in_place`` a change makes a copy."""
         if placed is self._placed:
@@ -45,7 +43,7 @@ class KeptWeight:
             self._placed.write(self._tensor, self._saved)
             self._placed = None
         if placed is not None:
-            values = reader.faulted(self._tensor, placed, width, reader.site.step_size(width))
+            values = reader.faulted(self._tensor, placed, reader.site.step_size(placed.width))
             self._saved = placed.read(self._tensor)
             placed.write(self._tensor, values)
             self._placed = placed

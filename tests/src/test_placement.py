@@ -17,10 +17,11 @@ CPU = torch.device("cpu")
 SITE = all_sites(toy.net())[0]
 
 
-def place(masks):
+def place(masks, name, width):
     """Every word hit, by these masks."""
     index = torch.arange(len(masks)).numpy()
-    return PlacedMap(FaultMap(index, masks.to(torch.int32).numpy(), len(masks)), CPU)
+    fault_map = FaultMap(index, masks.to(torch.int32).numpy(), len(masks))
+    return PlacedMap(fault_map, codec(name), width, CPU)
 
 
 def grid(name, width):
@@ -34,9 +35,8 @@ def test_every_code_under_every_mask(name, width):
     codes = grid(name, width)
     for mask in range(1, 1 << width):
         masks = torch.full_like(codes, mask)
-        got = Reader(SITE, codec(name)).faulted(
-            codes * 0.25, place(masks), width, torch.tensor(0.25)
-        )
+        placed = place(masks, name, width)
+        got = Reader(SITE).faulted(codes * 0.25, placed, torch.tensor(0.25))
         stored = codec(name).encode(codes, width) ^ mask
         assert torch.equal(got, codec(name).decode(stored, width) * 0.25)
 
@@ -56,7 +56,7 @@ def test_read_exactly_or_refused(dtype, width, step, seed):
     two = codec("twos_complement")
     expected = two.decode(two.encode(codes, width) ^ masks, width).double() * scale.double()
     try:
-        got = Reader(SITE, two).faulted(weights, place(masks), width, scale)
+        got = Reader(SITE).faulted(weights, place(masks, two.name, width), scale)
     except InjectionError as error:
         assert dtype is torch.bfloat16 and width == 8 and "exactly" in str(error)
     else:
@@ -68,9 +68,9 @@ def test_read_exactly_or_refused(dtype, width, step, seed):
 def test_half_precision_weights_off_the_grid_are_refused(dtype):
     weights = torch.tensor([0.25, 0.5, 0.76], dtype=dtype)
     masks = torch.ones(3, dtype=torch.int32)
-    reader = Reader(SITE, codec("twos_complement"))
+    placed = place(masks, "twos_complement", 4)
     with pytest.raises(InjectionError, match=r"not twos_complement codes of 4 bits .* exactly,"):
-        reader.faulted(weights, place(masks), 4, torch.tensor(0.25, dtype=dtype))
+        Reader(SITE).faulted(weights, placed, torch.tensor(0.25, dtype=dtype))
 
 
 @pytest.mark.parametrize("cache", [False, True])
