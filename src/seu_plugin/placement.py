@@ -110,14 +110,12 @@ class Reader:
         stored = placed.read(clean).to(flips.device)
         scale = placed.step_sizes(clean, scale).to(flips.device)
         ratio = stored.float() / scale if stored.dtype in HALF else stored / scale
-        code = ratio.round()
+        code = ratio.round().clamp_(codec.lowest(width), codec.highest(width))
         if stored.dtype in HALF:
-            fits = ((code * scale).to(stored.dtype) == stored).all()
+            off = ((code * scale).to(stored.dtype) != stored).any()
         else:
-            fits = ratio.sub_(code).abs_().max() <= TOLERANCE
-        lowest, highest = torch.aminmax(code)
-        fits = fits & (lowest >= codec.lowest(width)) & (highest <= codec.highest(width))
-        self._note(fits, placed, stored.dtype)
+            off = ratio.sub_(code).abs_().max()
+        self._note(off, placed, stored.dtype)
         upset = codec.upset(code.to(torch.int32), flips, width)
         values = upset.to(code.dtype).mul_(scale).to(stored.dtype)
         return placed.combine(stored, values).to(clean.device)
@@ -128,13 +126,15 @@ class Reader:
         if unfit is not None and bool(unfit):
             raise self._error(*self._noted)
 
-    def _note(self, fits: torch.Tensor, placed: PlacedMap, dtype: torch.dtype) -> None:
-        if fits.device.type != "cuda":
-            if not bool(fits):
+    def _note(self, off: torch.Tensor, placed: PlacedMap, dtype: torch.dtype) -> None:
+        limit = 0.0 if dtype in HALF else TOLERANCE
+        if off.device.type != "cuda":
+            if not float(off) <= limit:  # not a number, either
                 raise self._error(placed, dtype)
         else:
             self._noted = placed, dtype
-            self._unfit = ~fits if self._unfit is None else self._unfit | ~fits
+            unfit = ~(off <= limit)
+            self._unfit = unfit if self._unfit is None else self._unfit | unfit
 
     def _error(self, placed: PlacedMap, dtype: torch.dtype) -> InjectionError:
         exactly = " exactly," if dtype in HALF else ","
