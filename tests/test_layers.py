@@ -15,6 +15,12 @@ HOOKS = [
     "session",
     "process_end",
     "served",
+    "patching",
+    "repair",
+    "host_settings",
+    "repairs_start",
+    "repairs_widths",
+    "repairs",
     "instrument",
     "launcher",
     "__init__",
@@ -79,7 +85,8 @@ def test_every_module_has_its_place(package, order):
 @pytest.mark.parametrize("path", files("rfquant_hooks"), ids=lambda p: p.stem)
 def test_hooks_import_upwards_the_standard_library_and_pluggy(path):
     for name, _ in imports(path):
-        assert name.split(".")[0] not in ("torch", "seu_plugin", "pydantic", "numpy", "yaml")
+        foreign = {"torch", "seu_plugin", "pydantic", "numpy", "yaml"}
+        assert name.split(".")[0] not in foreign
         if name.startswith(".") and path.stem not in ("__init__", "__main__"):
             assert HOOKS.index(name[1:]) < HOOKS.index(path.stem), name
 
