@@ -22,6 +22,7 @@ HOOKS = [
     "repairs_widths",
     "repairs",
     "instrument",
+    "cpu",
     "launcher",
     "__init__",
     "__main__",
@@ -86,6 +87,8 @@ def test_every_module_has_its_place(package, order):
 def test_hooks_import_upwards_the_standard_library_and_pluggy(path):
     for name, _ in imports(path):
         foreign = {"torch", "seu_plugin", "pydantic", "numpy", "yaml"}
+        if path.stem == "cpu":
+            foreign.remove("torch")
         assert name.split(".")[0] not in foreign
         if name.startswith(".") and path.stem not in ("__init__", "__main__"):
             assert HOOKS.index(name[1:]) < HOOKS.index(path.stem), name
@@ -106,6 +109,11 @@ def test_plugin_imports_upwards_and_of_the_hooks_the_contract_only(path):
             assert name.lstrip(".").split(".")[0] in (
                 "__future__", "typing", "pluggy", "rfquant_hooks", "errors",
             )  # fmt: skip
+
+
+def test_what_needs_torch_is_imported_on_demand():
+    for path in files("rfquant_hooks"):
+        assert (".cpu", True) not in imports(path), path
 
 
 def test_the_demo_host_knows_nothing_of_us():

@@ -19,6 +19,7 @@ from .session import Session
 EPILOG = """\
 examples:
   rfquant-run main.py configs/eval/eval.yaml
+  rfquant-run --cpu main.py configs/eval/eval.yaml
   rfquant-run examples/demo_host/main.py examples/demo_host/configs/eval_digits_seu.yaml
   torchrun --nproc_per_node 2 -m rfquant_hooks main.py configs/eval/eval.yaml
 
@@ -47,6 +48,11 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         action="append",
         default=[],
         help="do not load the installed plugin NAME (repeatable)",
+    )
+    parser.add_argument(
+        "--cpu",
+        action="store_true",
+        help="run a host written for CUDA on the CPU, with gloo for nccl",
     )
     parser.add_argument(
         "--no-repair",
@@ -104,7 +110,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run the launcher; returns the exit code. The script's own ``SystemExit`` passes through."""
     options = parse(sys.argv[1:] if argv is None else argv)
     blocked = [p[3:] for p in options.plugins]
-    return launch(options.script, options.args, blocked, options.unrepaired)
+    return launch(options.script, options.args, blocked, options.unrepaired, options.cpu)
 
 
 def launch(
@@ -112,6 +118,7 @@ def launch(
     args: List[str],
     blocked: Sequence[str] = (),
     unrepaired: Sequence[str] = (),
+    cpu: bool = False,
 ) -> int:
     """Run ``script`` with ``args`` as ``python script args`` would, under hooks."""
     with ExitStack() as undo:
@@ -121,12 +128,24 @@ def launch(
         undo.callback(uninstrument)
         try:
             repairs = all_but(unrepaired)
+            without_cuda = _without_cuda(undo) if cpu else None
             session = instrument(blocked=blocked, repairs=repairs)
+            if without_cuda is not None:
+                without_cuda.place_host()
             _run(Path(script), session)
         except PluginError as error:
             _show(error)
             return 2
     return 0
+
+
+def _without_cuda(undo: ExitStack) -> Any:
+    from .cpu import WithoutCuda  # needs torch
+
+    changes = WithoutCuda()
+    undo.callback(changes.undo)
+    changes.prepare()
+    return changes
 
 
 def _give_back(argv: List[str], path: List[str]) -> None:
