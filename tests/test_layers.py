@@ -15,7 +15,14 @@ HOOKS = [
     "session",
     "process_end",
     "served",
+    "patching",
+    "repair",
+    "host_settings",
+    "repairs_start",
+    "repairs_widths",
+    "repairs",
     "instrument",
+    "cpu",
     "launcher",
     "__init__",
     "__main__",
@@ -92,7 +99,10 @@ def test_every_module_has_its_place(package, order):
 @pytest.mark.parametrize("path", files("rfquant_hooks"), ids=module)
 def test_hooks_import_upwards_the_standard_library_and_pluggy(path):
     for name, _ in imports(path):
-        assert name.split(".")[0] not in ("torch", "seu_plugin", "pydantic", "numpy", "yaml")
+        foreign = {"torch", "seu_plugin", "pydantic", "numpy", "yaml"}
+        if path.stem == "cpu":
+            foreign.remove("torch")
+        assert name.split(".")[0] not in foreign
         if name.startswith(".") and path.stem not in ("__init__", "__main__"):
             assert HOOKS.index(name[1:]) < HOOKS.index(path.stem), name
 
@@ -114,6 +124,11 @@ def test_plugin_imports_upwards_and_of_the_hooks_the_contract_only(path):
             assert name.lstrip(".").split(".")[0] in (
                 "__future__", "typing", "pluggy", "rfquant_hooks", "errors",
             )  # fmt: skip
+
+
+def test_what_needs_torch_is_imported_on_demand():
+    for path in files("rfquant_hooks"):
+        assert (".cpu", True) not in imports(path), path
 
 
 def test_the_demo_host_knows_nothing_of_us():

@@ -5,7 +5,8 @@ Two lines at the top of a host's main put it under hooks::
     import rfquant_hooks
     rfquant_hooks.instrument()
 
-``rfquant-run main.py ...`` does the same without an edit. Needs pluggy only; never torch.
+``rfquant-run main.py ...`` does the same without an edit. Needs pluggy only, and torch for
+``--cpu`` alone.
 """
 
 from .contract import (

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import functools
 import importlib
-import importlib.util
 import sys
-from pathlib import Path
 from types import ModuleType
-from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, Optional
 
-from .contract import PluginError
+from .contract import BitWidths, PluginError
 from .manager import create_manager
+from .patching import Patches, exists
 from .process_end import ProcessEnd
 from .profiles import RFQUANT, HostProfile, PhaseFunction
+from .repair import Host
+from .repairs import Repairs
 from .served import ServedModules
 from .session import Session
+
+#: From a host's function to its wrapper.
+Wrap = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 _active: Optional[Instrumentation] = None
 
@@ -25,6 +29,7 @@ def instrument(
     plugins: Iterable[object] = (),
     blocked: Iterable[str] = (),
     entry_points: bool = True,
+    repairs: Optional[Iterable[str]] = None,
 ) -> Session:
     """Wrap the host's functions in place, so that its phases reach the plugins.
 
@@ -41,7 +46,7 @@ def instrument(
     global _active
     if _active is None:
         session = Session(create_manager(plugins, blocked, entry_points))
-        instrumentation = Instrumentation(profile, session)
+        instrumentation = Instrumentation(profile, session, repairs)
         try:
             instrumentation.apply()
         except BaseException:
@@ -62,10 +67,14 @@ def uninstrument() -> None:
 class Instrumentation:
     """The changes made to one host, and how to undo them."""
 
-    def __init__(self, profile: HostProfile, session: Session) -> None:
+    def __init__(
+        self, profile: HostProfile, session: Session, repairs: Optional[Iterable[str]]
+    ) -> None:
         self.profile = profile
         self.session = session
-        self._wrapped: List[Tuple[ModuleType, Callable[..., Any], Callable[..., Any]]] = []
+        self._chosen = repairs
+        self._repairs: Optional[Repairs] = None
+        self._patches = Patches()
         self._finder: Optional[ServedModules] = None
         self._end: Optional[ProcessEnd] = None
         self._live = False
@@ -79,14 +88,16 @@ class Instrumentation:
         sys.meta_path.append(self._finder)
 
         modules = self._import_host()
-        self._live = True
         name, function = self.profile.read_config
-        self._wrap(modules[name], function, self._after(self.session.configure))
+        host = Host(self.profile, modules[name], self._bit_widths)
+        repairs = self._repairs = Repairs(host, self._chosen)
+        self._live = True
+        self._wrap(modules[name], function, self._reading(repairs))
         name, function = self.profile.build_model
         self._wrap(modules[name], function, self._after(self.session.model_built))
         for phase in self.profile.phases:
             if phase.module in modules:
-                self._wrap(modules[phase.module], phase.function, self._around(phase))
+                self._wrap(modules[phase.module], phase.function, self._around(phase, repairs))
         self._end = ProcessEnd(self.session)
 
     def undo(self) -> None:
@@ -94,9 +105,10 @@ class Instrumentation:
         if self._end is not None:
             self._end.uninstall()
             self._end = None
-        while self._wrapped:
-            owner, original, wrapper = self._wrapped.pop()
-            _replace(owner, wrapper, original)  # also copies that were taken meanwhile
+        if self._repairs is not None:
+            self._repairs.undo()
+            self._repairs = None
+        self._patches.undo()
         if self._finder is not None:
             self._finder.remove()
             self._finder = None
@@ -104,7 +116,7 @@ class Instrumentation:
     def _import_host(self) -> Dict[str, ModuleType]:
         modules: Dict[str, ModuleType] = {}
         for name, required in self.profile.modules().items():
-            if _exists(name):
+            if exists(name):
                 modules[name] = importlib.import_module(name)
             elif required:
                 raise PluginError(
@@ -117,18 +129,35 @@ class Instrumentation:
         self,
         owner: ModuleType,
         name: str,
-        wrapper_of: Callable[[Callable[..., Any]], Callable[..., Any]],
+        wrapper_of: Wrap,
     ) -> None:
         original = getattr(owner, name, None)
         if not callable(original):
             raise PluginError(f"host module {owner.__name__!r} has no function {name!r}")
         wrapper = functools.wraps(original)(wrapper_of(original))
-        self._wrapped.append((owner, original, wrapper))
-        _replace(owner, original, wrapper)
+        self._patches.replace(owner, original, wrapper)
 
-    def _after(
-        self, notify: Callable[[Any], None]
-    ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    def _bit_widths(self, config: Any) -> Optional[BitWidths]:
+        widths: Optional[BitWidths] = self.session.manager.hook.rfquant_bit_widths(config=config)
+        return widths
+
+    def _reading(self, repairs: Repairs) -> Wrap:
+        def wrapper_of(original: Callable[..., Any]) -> Callable[..., Any]:
+            def wrapper(*args: Any, **kwargs: Any) -> Any:
+                if not self._live:
+                    return original(*args, **kwargs)
+                with repairs.while_reading():
+                    config = original(*args, **kwargs)
+                repairs.check_settings(config)
+                self.session.configure(config)
+                repairs.after_config(config)
+                return config
+
+            return wrapper
+
+        return wrapper_of
+
+    def _after(self, notify: Callable[[Any], None]) -> Wrap:
         def wrapper_of(original: Callable[..., Any]) -> Callable[..., Any]:
             def wrapper(*args: Any, **kwargs: Any) -> Any:
                 result = original(*args, **kwargs)
@@ -140,42 +169,14 @@ class Instrumentation:
 
         return wrapper_of
 
-    def _around(self, phase: PhaseFunction) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    def _around(self, phase: PhaseFunction, repairs: Repairs) -> Wrap:
         def wrapper_of(original: Callable[..., Any]) -> Callable[..., Any]:
             def wrapper(*args: Any, **kwargs: Any) -> Any:
                 if not self._live:
                     return original(*args, **kwargs)
+                repairs.before_phase(phase, original, args, kwargs)
                 return self.session.run_phase(phase, original, args, kwargs)
 
             return wrapper
 
         return wrapper_of
-
-
-def _exists(name: str) -> bool:
-    parent = name.rpartition(".")[0]
-    if parent and not _exists(parent):
-        return False
-    return name in sys.modules or importlib.util.find_spec(name) is not None
-
-
-def _replace(owner: ModuleType, old: Any, new: Any) -> None:
-    """Put ``new`` where the host's modules hold ``old``."""
-    for module in _host_modules(owner):
-        for key, value in list(vars(module).items()):
-            if value is old:
-                setattr(module, key, new)
-
-
-def _host_modules(owner: ModuleType) -> Iterable[ModuleType]:
-    """``owner``, ``__main__`` and every loaded module of the same host."""
-    depth = owner.__name__.count(".") + (owner.__package__ == owner.__name__)
-    root = Path(owner.__file__ or "").resolve().parents[depth]
-    yield owner
-    for module in list(sys.modules.values()):
-        if module is owner:
-            continue
-        file = getattr(module, "__file__", None)
-        in_host = file is not None and root in Path(file).resolve().parents
-        if in_host or getattr(module, "__name__", "") == "__main__":
-            yield module

@@ -6,24 +6,31 @@ import argparse
 import builtins
 import io
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from types import ModuleType
-from typing import List, Optional, Sequence
+from typing import Any, List, Optional, Sequence
 
 from .contract import PluginError
 from .instrument import instrument, uninstrument
+from .repairs import REPAIRS, all_but
 from .session import Session
 
 EPILOG = """\
 examples:
   rfquant-run main.py configs/eval/eval.yaml
+  rfquant-run --cpu main.py configs/eval/eval.yaml
   rfquant-run examples/demo_host/main.py examples/demo_host/configs/eval_digits_seu.yaml
   torchrun --nproc_per_node 2 -m rfquant_hooks main.py configs/eval/eval.yaml
 
-Without a section of an installed plugin in the YAML, the script runs as `python main.py` does.
+Options of rfquant-run come before the script; all that follows it is the script's.
+Without a section of an installed plugin in the YAML, the script runs as `python main.py` does,
+but for the repairs of what would make it fail; each one applied is told on stdout.
 Exit codes: the script's own; 2 when the configuration is wrong, or when the run did not do
 what the configuration asked for.
 """
+
+_WITH_VALUE = ("-p", "--no-repair", "--local-rank", "--local_rank")
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -32,6 +39,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         description="Run an RFQuant host's entry script with its plugins, without editing it.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,  # _own_arguments knows options by their full names
     )
     parser.add_argument(
         "-p",
@@ -41,11 +49,37 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         default=[],
         help="do not load the installed plugin NAME (repeatable)",
     )
+    parser.add_argument(
+        "--cpu",
+        action="store_true",
+        help="run a host written for CUDA on the CPU, with gloo for nccl",
+    )
+    parser.add_argument(
+        "--no-repair",
+        dest="unrepaired",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="do not mend defect NAME of the host (repeatable)",
+    )
+    parser.add_argument(
+        "--list-repairs",
+        action=_ListRepairs,
+        help="show the defects that are mended where a host has them, and exit",
+    )
+    parser.add_argument(
+        "--local-rank",
+        "--local_rank",
+        metavar="N",
+        help="passed on to the script (torch.distributed.launch puts it here)",
+    )
     parser.add_argument("script", help="the host's entry script, for example main.py")
     parser.add_argument("args", nargs="*", help="arguments of the script, passed on as they are")
     own = _own_arguments(argv)
     options = parser.parse_args(argv[:own])
     options.args = list(argv[own:])
+    if options.local_rank is not None:
+        options.args.insert(0, f"--local-rank={options.local_rank}")
     for name in options.plugins:
         if not name.startswith("no:"):
             parser.error(f"argument -p: expected no:NAME, received {name!r}")
@@ -58,41 +92,78 @@ def _own_arguments(argv: Sequence[str]) -> int:
     """How many arguments are ours: options, and the script. argparse would eat a ``--``."""
     position = 0
     while position < len(argv) and argv[position].startswith("-"):
-        position += 2 if argv[position] == "-p" else 1
+        position += 2 if argv[position] in _WITH_VALUE else 1
     return position + 1
+
+
+class _ListRepairs(argparse.Action):
+    def __init__(self, option_strings: Sequence[str], dest: str, **kwargs: Any) -> None:
+        super().__init__(option_strings, dest, nargs=0, **kwargs)
+
+    def __call__(self, parser: argparse.ArgumentParser, *args: Any, **kwargs: Any) -> None:
+        for name, repair in REPAIRS.items():
+            print(f"{name:16} {repair.summary}")
+        parser.exit()
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run the launcher; returns the exit code. The script's own ``SystemExit`` passes through."""
     options = parse(sys.argv[1:] if argv is None else argv)
-    return launch(options.script, options.args, [p[3:] for p in options.plugins])
+    blocked = [p[3:] for p in options.plugins]
+    return launch(options.script, options.args, blocked, options.unrepaired, options.cpu)
 
 
-def launch(script: str, args: List[str], blocked: Sequence[str] = ()) -> int:
+def launch(
+    script: str,
+    args: List[str],
+    blocked: Sequence[str] = (),
+    unrepaired: Sequence[str] = (),
+    cpu: bool = False,
+) -> int:
     """Run ``script`` with ``args`` as ``python script args`` would, under hooks."""
-    old_argv, old_path = sys.argv, list(sys.path)
-    sys.argv = [script, *args]
-    sys.path[:1] = [str(Path(script).resolve().parent)]
-    try:
-        session = instrument(blocked=blocked)
+    with ExitStack() as undo:
+        undo.callback(_give_back, sys.argv, list(sys.path))
+        sys.argv = [script, *args]
+        sys.path[:1] = [str(Path(script).resolve().parent)]
+        undo.callback(uninstrument)
         try:
-            _run_as_main(Path(script))
-        except BaseException as error:
-            if isinstance(error, PluginError):
-                session.close(error)
-            elif isinstance(error, SystemExit) and error.code in (None, 0):
-                session.close()
-            else:
-                _close_after(session, error)
-            raise
-        session.close()
-    except PluginError as error:
-        _show(error)
-        return 2
-    finally:
-        uninstrument()
-        sys.argv, sys.path[:] = old_argv, old_path
+            repairs = all_but(unrepaired)
+            without_cuda = _without_cuda(undo) if cpu else None
+            session = instrument(blocked=blocked, repairs=repairs)
+            if without_cuda is not None:
+                without_cuda.place_host()
+            _run(Path(script), session)
+        except PluginError as error:
+            _show(error)
+            return 2
     return 0
+
+
+def _without_cuda(undo: ExitStack) -> Any:
+    from .cpu import WithoutCuda  # needs torch
+
+    changes = WithoutCuda()
+    undo.callback(changes.undo)
+    changes.prepare()
+    return changes
+
+
+def _give_back(argv: List[str], path: List[str]) -> None:
+    sys.argv, sys.path[:] = argv, path
+
+
+def _run(script: Path, session: Session) -> None:
+    try:
+        _run_as_main(script)
+    except BaseException as error:
+        if isinstance(error, PluginError):
+            session.close(error)
+        elif isinstance(error, SystemExit) and error.code in (None, 0):
+            session.close()
+        else:
+            _close_after(session, error)
+        raise
+    session.close()
 
 
 def _close_after(session: Session, error: BaseException) -> None:

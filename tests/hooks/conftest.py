@@ -67,7 +67,7 @@ HOST = {
             return model
     """,
 }
-GENERIC_NAMES = {"process", "util", "quan", "extra"}
+GENERIC_NAMES = {"process", "util", "quan", "extra", "policy"}
 
 
 def write(path, text):
