@@ -62,6 +62,19 @@ def median_ms(run: Callable[[int], Any], repeats: int, device: torch.device = CP
     return statistics.median(time_ms(run, r, device) for r in range(1, repeats + 1))
 
 
+def in_rounds(
+    runs: Sequence[Tuple[Callable[[int], Any], int]], rounds: int, device: torch.device
+) -> List[List[float]]:
+    """Times in milliseconds of each of ``runs`` (function, calls), in ``rounds`` of all of them;
+    the first call of each round is not counted."""
+    times: List[List[float]] = [[] for _ in runs]
+    for _ in range(rounds):
+        for found, (run, calls) in zip(times, runs):
+            run(0)
+            found += [time_ms(run, call, device) for call in range(1, calls + 1)]
+    return times
+
+
 def in_turns(
     run: Callable[[int], Any],
     change: ContextManager[Any],

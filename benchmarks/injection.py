@@ -11,17 +11,20 @@ table holds the cost against the size of the model.
 from __future__ import annotations
 
 import argparse
+import functools
+import statistics
 from types import SimpleNamespace
-from typing import Any, List
+from typing import Any, Iterator, List
 
 import torch
-from common import BERS, RESNET18, arguments, median_ms, report
+from common import BERS, RESNET18, arguments, in_rounds, median_ms, report
 from dense_mask import upset
 
 from seu_plugin.codecs import codec
 from seu_plugin.config import parse_settings
 from seu_plugin.drawing import MapDrawer
-from seu_plugin.placement import PlacedMap, PlacedMasks, Reader
+from seu_plugin.placement import PlacedMap, PlacedMasks
+from seu_plugin.reading import Reader
 from seu_plugin.sites import Site
 
 STEP = torch.tensor(1.0)
@@ -51,21 +54,23 @@ class Model:
             layer: Any = SimpleNamespace(weight=weight)
             self.readers.append(Reader(Site(name, layer, None)))
 
-    def sample(self, draw: int) -> List[Any]:
-        for drawer, k in zip(self.drawers, self.widths):
-            if drawer.worth_drawing_ahead(k) and not drawer.draws_on(self.device, k):
-                drawer.draw_ahead(k, draw)
-        return [
-            drawer.draw_on(self.device, k, draw)
-            if drawer.draws_on(self.device, k)
-            else drawer.draw(k, draw)
-            for drawer, k in zip(self.drawers, self.widths)
-        ]
+    def draw(self, number: int) -> Iterator[Any]:
+        """The map of each site, large ones drawn ahead by other threads, as in a forward."""
+        sites = list(zip(self.drawers, self.widths))
+        on_device = [drawer.draws_on(self.device, k) for drawer, k in sites]
+        for (drawer, k), there in zip(sites, on_device):
+            if not there and drawer.worth_drawing_ahead(k):
+                drawer.draw_ahead(k, number)
+        for (drawer, k), there in zip(sites, on_device):
+            yield drawer.draw_on(self.device, k, number) if there else drawer.draw(k, number)
 
-    def inject(self, draw: int) -> None:
-        for weight, reader, drawn, k in zip(
-            self.weights, self.readers, self.sample(draw), self.widths
-        ):
+    def sample(self, number: int) -> None:
+        for _ in self.draw(number):
+            pass
+
+    def inject(self, number: int) -> None:
+        maps = self.draw(number)
+        for weight, reader, drawn, k in zip(self.weights, self.readers, maps, self.widths):
             if isinstance(drawn, torch.Tensor):
                 placed: PlacedMap = PlacedMasks(drawn, TWO, k)
             elif drawn.upsets:
@@ -83,9 +88,10 @@ def against_ber(device: torch.device, repeats: int) -> None:
     model, rows = Model(device), []
     for ber in BERS:
         model.prepare(ber)
-        ours = median_ms(model.inject, repeats, device)
-        alone = median_ms(model.sample, repeats, device)
-        theirs = median_ms(lambda r, ber=ber: model.dense(ber), 3, device)
+        dense = functools.partial(lambda repeat, ber: model.dense(ber), ber=ber)
+        # In turns, so that both meet the same machine.
+        times = in_rounds([(model.inject, repeats), (model.sample, repeats), (dense, 1)], 5, device)
+        ours, alone, theirs = map(statistics.median, times)
         rows.append((ber, theirs, ours, alone, theirs / ours))
     columns = ("BER", "dense mask, ms", "stream v1, ms", "sampling alone, ms", "ratio")
     report("injection", device, f"Injection of {model.bits / 1e6:.1f} Mbit, medians", columns, rows)

@@ -46,6 +46,7 @@ PLUGIN = [
     "activations",
     "devices",
     "placement",
+    "reading",
     "weight_cache",
     "forward_state",
     "exposure",

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from .seeding import Stream
 
-_BLOCK = 1 << 15  # what a cache holds of them
+_BLOCK = 1 << 17  # larger ones leave the cache, smaller ones wait for the interpreter
 _free: List[npt.NDArray[np.uint8]] = []  # zeros, kept: fresh pages cost more than the work
 
 
@@ -61,19 +61,24 @@ def _packed(
     flipped: npt.NDArray[np.uint8], lanes: int
 ) -> Tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
     """Words hit, and their masks, of bits stored one a byte and ``lanes`` a word."""
-    index, masks = [], []
-    for start in range(0, flipped.size, 8 * _BLOCK):
-        block = flipped[start : start + 8 * _BLOCK]
-        if lanes == 16:
-            halves = _masks(block.view("<u8")).reshape(-1, 2)
-            together = halves[:, 0] | halves[:, 1] << np.int32(8)
-        else:
-            together = block.view(f"<u{lanes}")
-        hit = np.flatnonzero(together != 0)
-        masks.append(together[hit] if lanes == 16 else _masks(together[hit]))
-        hit += start // lanes
-        index.append(hit)
-    return np.concatenate(index), np.concatenate(masks)
+    if lanes == 16:
+        halves = _masks(flipped.view("<u8")).reshape(-1, 2)
+        masks = halves[:, 0] | halves[:, 1] << np.int32(8)
+        index = np.flatnonzero(masks)
+        return index, masks[index]
+    together = flipped.view(f"<u{lanes}")
+    # Into arrays made at once: pieces put together later would be written twice.
+    hits = int(np.count_nonzero(together))
+    index, masks = np.empty(hits, dtype=np.int64), np.empty(hits, dtype=np.int32)
+    done = 0
+    for start in range(0, together.size, _BLOCK // 2):
+        block = together[start : start + _BLOCK // 2]
+        hit = np.flatnonzero(block != 0)
+        here = slice(done, done + hit.size)
+        np.add(hit, start, out=index[here])
+        masks[here] = _masks(block[hit])
+        done += hit.size
+    return index, masks
 
 
 def _masks(together: npt.NDArray[Any]) -> npt.NDArray[np.int32]:

@@ -15,9 +15,10 @@ from .fault_model import upset_count
 from .seeding import Stream, site_key
 
 #: Expected upsets from which handing a map to another thread costs less than drawing it.
-AHEAD_FROM = 2048
+AHEAD_FROM = 16384
 #: BER from which a GPU draws its maps itself: drawing them here would hold it up.
 DEVICE_FROM = 1e-3
+DEVICE_UPSETS = 2048
 _THREADS = 2
 
 
@@ -62,7 +63,7 @@ class MapDrawer:
         return (
             device.type == "cuda"
             and DEVICE_FROM <= ber < 1.0
-            and self.worth_drawing_ahead(width)
+            and self.words * width * ber >= DEVICE_UPSETS
             and self.words * width < BITS_LIMIT
             and kernels.available()
         )

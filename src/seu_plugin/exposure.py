@@ -11,7 +11,8 @@ import torch
 from .drawing import MapDrawer, selected_bits
 from .errors import InjectionError
 from .forward_state import ForwardState
-from .placement import PlacedMap, PlacedMasks, Reader
+from .placement import PlacedMap, PlacedMasks
+from .reading import Reader
 from .sites import Site, check_width
 from .statistics import Counter, SiteStatistics
 from .weight_cache import WeightCache

@@ -15,7 +15,7 @@ from .fault_model import upset_count
 from .seeding import Stream
 
 #: Up to this many upsets, Python integers are faster than array operations.
-FEW = 12
+FEW = 20
 #: From this share of flipped bits on, a bit map is faster than sorting positions.
 DENSE_FROM = 0.02
 #: From this number of positions on, sorting by digits is faster than by comparison.
@@ -85,34 +85,41 @@ def _draw_few(stream: Stream, words: int, width: int, n: int) -> FaultMap:
 
 
 def _draw_sparse(stream: Stream, words: int, width: int, n: int) -> FaultMap:
-    bits = words * width
-    positions = _sorted_distinct(stream.positions(n, bits))
-    # Drawing exactly what is missing never overshoots the first n distinct positions.
-    while positions.size < n:
-        more = stream.positions(n - positions.size, bits)
-        merged = np.concatenate((positions, more))
-        merged.sort(kind="stable")  # takes the run that is sorted already as it is
-        positions = merged[_is_first(merged)]
-    k = np.uint32(width)
+    bits, k = words * width, np.uint32(width)
+    positions = _sorted(stream.positions(n, bits), bits)
     index = positions // k
+    crowded = bool((index[1:] == index[:-1]).any())  # else all positions are distinct, too
+    if crowded:
+        positions = positions[_is_first(positions)]
+        # Drawing exactly what is missing never overshoots the first n distinct positions.
+        while positions.size < n:
+            more = stream.positions(n - positions.size, bits)
+            merged = np.concatenate((positions, more))
+            merged.sort(kind="stable")  # takes the run that is sorted already as it is
+            positions = merged[_is_first(merged)]
+        index = positions // k
     mask = np.left_shift(np.int32(1), (positions - index * k).astype(np.int32))
-    if n > 1:
-        starts = np.flatnonzero(_is_first(index))
-        index, mask = index[starts], np.bitwise_or.reduceat(mask, starts)
+    if crowded:
+        # Words with more than one upset are few: gather their other bits one by one.
+        first = _is_first(index)
+        starts, others = np.flatnonzero(first), np.flatnonzero(~first)
+        index, more_bits = index[starts], mask[others]
+        mask = mask[starts]
+        np.bitwise_or.at(mask, np.searchsorted(starts, others) - 1, more_bits)
     return FaultMap(index.astype(np.int64), mask, n)
 
 
-def _sorted_distinct(values: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
-    """The distinct ``values``, ascending."""
+def _sorted(values: npt.NDArray[np.uint32], limit: int) -> npt.NDArray[np.uint32]:
+    """``values``, all below ``limit``, ascending."""
     # numpy.unique hashes from numpy 2.3 on, which is slower here than sorting.
     if values.size < RADIX_FROM:
         values.sort()
-    else:  # two passes by 16 bits, for which numpy has a radix sort
-        values = values[np.argsort(values.astype(np.uint16), kind="stable")]
-        values = values[
-            np.argsort((values >> values.dtype.type(16)).astype(np.uint16), kind="stable")
-        ]
-    return values[_is_first(values)]
+        return values
+    # By digits of 8 and 16 bits, for which numpy has a radix sort.
+    low = np.uint8 if limit <= 1 << 24 else np.uint16
+    values = values[np.argsort(values.astype(low), kind="stable")]
+    high = (values >> np.uint32(8 * np.dtype(low).itemsize)).astype(np.uint16)
+    return values[np.argsort(high, kind="stable")]
 
 
 def _is_first(values: npt.NDArray[np.uint32]) -> npt.NDArray[np.bool_]:

@@ -8,7 +8,8 @@ from typing import Any, Hashable, List, Mapping, Optional, Tuple
 import torch
 
 from .devices import autocast_state
-from .placement import PlacedMap, Reader
+from .placement import PlacedMap
+from .reading import Reader
 from .sites import Site
 
 #: Words of the weight that are compared with what they were: a write through ``.data`` moves no

@@ -10,7 +10,8 @@ from seu_plugin import FaultInjector
 from seu_plugin.codecs import CODECS, codec
 from seu_plugin.errors import InjectionError
 from seu_plugin.fault_map import FaultMap
-from seu_plugin.placement import PlacedMap, Reader
+from seu_plugin.placement import PlacedMap
+from seu_plugin.reading import Reader
 from seu_plugin.sites import all_sites
 
 CPU = torch.device("cpu")
