@@ -1,4 +1,8 @@
-"""What this project is compared with: a float32 uniform for every bit, int64 bit planes."""
+"""What this project is compared with: a float32 uniform for every bit, int64 bit planes.
+
+The steps of published injectors: weights to codes, codes to bit planes, planes XOR mask, planes
+back to codes, codes to weights; all of it dense, in every forward.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +12,15 @@ from typing import Any, Iterator
 import torch
 from torch import nn
 
-from seu_plugin.codecs import codec
 
-TWO = codec("twos_complement")
-
-
-def upset(codes: torch.Tensor, width: int, ber: float) -> torch.Tensor:
-    """``codes`` (int64) with each of their bits flipped where a uniform is below the BER."""
-    flips = (torch.rand(*codes.shape, width, device=codes.device) < ber).to(torch.int64)
-    mask = (flips << torch.arange(width, device=codes.device)).sum(-1)
-    return TWO.decode(TWO.encode(codes, width) ^ mask, width)
+def upset(weight: torch.Tensor, scale: torch.Tensor, width: int, ber: float) -> torch.Tensor:
+    """``weight`` with each of its stored bits flipped where a uniform is below the BER."""
+    half = 1 << width - 1
+    stored = (torch.round(weight / scale).clamp(-half, half - 1) + half).to(torch.int64)
+    places = torch.arange(width, device=weight.device)
+    planes = (stored.unsqueeze(-1) >> places) & 1
+    planes = planes ^ (torch.rand(planes.shape, device=weight.device) < ber).to(torch.int64)
+    return ((planes << places).sum(-1) - half).to(weight.dtype) * scale
 
 
 @contextmanager
@@ -26,9 +29,7 @@ def injected(model: nn.Module, ber: float) -> Iterator[None]:
 
     def hook(quantizer: Any, args: Any, clean: torch.Tensor) -> torch.Tensor:
         width = args[1]
-        scale = quantizer.get_scale(width)
-        codes = torch.round(clean.detach() / scale).to(torch.int64)
-        faulted = upset(codes, width, ber) * scale
+        faulted = upset(clean.detach(), quantizer.get_scale(width), width, ber)
         return faulted + (clean - clean.detach())
 
     quantizers = [m.quan_w_fn for m in model.modules() if hasattr(m, "quan_w_fn")]

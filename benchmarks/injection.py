@@ -81,7 +81,7 @@ class Model:
 
     def dense(self, ber: float) -> None:
         for weight, k in zip(self.weights, self.widths):
-            weight.copy_(upset(weight.to(torch.int64), k, ber))
+            weight.copy_(upset(weight, self.step, k, ber))
 
 
 def against_ber(device: torch.device, repeats: int) -> None:
