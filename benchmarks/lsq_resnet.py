@@ -9,16 +9,6 @@ from torch import nn
 from torch.nn import functional as F
 
 
-class _Round(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
-        return x.round()
-
-    @staticmethod
-    def backward(ctx: Any, grad: torch.Tensor) -> torch.Tensor:
-        return grad
-
-
 class Lsq(nn.Module):
     """Fake quantization with one learned step size for each width (LSQ, Esser et al., 2020)."""
 
@@ -36,14 +26,16 @@ class Lsq(nn.Module):
         s = self.get_scale(bits, detach=False)
         low = 0 if self.all_positive else -(1 << bits - 1)
         high = (1 << bits) - 1 if self.all_positive else (1 << bits - 1) - 1
-        return _Round.apply((x / s).clamp(low, high)) * s
+        x = (x / s).clamp(low, high)
+        # Rounded straight-through in the usual way, which costs the host two passes more.
+        return ((x.round() - x).detach() + x) * s
 
 
 class QuanConv(nn.Conv2d):
     def __init__(self, *args: Any, bits: Tuple[int, int], **kwargs: Any) -> None:
         super().__init__(*args, bias=False, **kwargs)
         self.bits, self.fixed_bits = bits, None
-        self.quan_w_fn = Lsq((bits[0],), False, float(self.weight.std()))
+        self.quan_w_fn = Lsq((bits[0],), False, float(self.weight.detach().std()))
         self.quan_a_fn = Lsq((bits[1],), True, 4.0)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -57,7 +49,7 @@ class QuanLinear(nn.Linear):
     def __init__(self, fan_in: int, fan_out: int, bits: Tuple[int, int]) -> None:
         super().__init__(fan_in, fan_out)
         self.bits, self.fixed_bits = bits, None
-        self.quan_w_fn = Lsq((bits[0],), False, float(self.weight.std()))
+        self.quan_w_fn = Lsq((bits[0],), False, float(self.weight.detach().std()))
         self.quan_a_fn = Lsq((bits[1],), True, 4.0)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -87,13 +79,14 @@ class Block(nn.Module):
 
 
 class LsqResNet18(nn.Module):
-    """First and last layer 8 bits, the others 3 and 4 in turn; ``width`` scales the channels."""
+    """First and last layer 8 bits, the others 3 and 4 in turn. The stem keeps the resolution, as
+    for images of 32x32."""
 
-    def __init__(self, width: float = 1.0) -> None:
+    def __init__(self) -> None:
         super().__init__()
         bits = [3 + i % 2 for i in range(19)]
-        channels = [int(64 * width) << i for i in range(4)]
-        self.conv1 = QuanConv(3, channels[0], 7, stride=2, padding=3, bits=(8, 32))
+        channels = [64 << i for i in range(4)]
+        self.conv1 = QuanConv(3, channels[0], 7, padding=3, bits=(8, 32))
         self.bn1 = nn.BatchNorm2d(channels[0])
         blocks, cin = [], channels[0]
         for i, cout in enumerate(channels):
@@ -103,5 +96,5 @@ class LsqResNet18(nn.Module):
         self.fc = QuanLinear(cin, 1000, (8, 8))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = F.max_pool2d(F.relu(self.bn1(self.conv1(x))), 3, 2, 1)
+        x = F.relu(self.bn1(self.conv1(x)))
         return self.fc(self.blocks(x).mean((2, 3)))

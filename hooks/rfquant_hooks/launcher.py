@@ -119,8 +119,12 @@ def launch(
     blocked: Sequence[str] = (),
     unrepaired: Sequence[str] = (),
     cpu: bool = False,
+    plugins: Sequence[object] = (),
 ) -> int:
-    """Run ``script`` with ``args`` as ``python script args`` would, under hooks."""
+    """Run ``script`` with ``args`` as ``python script args`` would, under hooks.
+
+    ``plugins`` are registered before those of the entry points.
+    """
     with ExitStack() as undo:
         undo.callback(_give_back, sys.argv, list(sys.path))
         sys.argv = [script, *args]
@@ -129,7 +133,7 @@ def launch(
         try:
             repairs = all_but(unrepaired)
             without_cuda = _without_cuda(undo) if cpu else None
-            session = instrument(blocked=blocked, repairs=repairs)
+            session = instrument(plugins=plugins, blocked=blocked, repairs=repairs)
             if without_cuda is not None:
                 without_cuda.place_host()
             _run(Path(script), session)

@@ -80,8 +80,10 @@ class InjectionSettings(_Frozen):
         description="static: one map from enable to disable; per_forward: a new map for each "
         "forward of the model; auto: static in eval mode, per_forward in train mode",
     )
-    bn_calibration: Literal["clean", "faulty"] = Field(
-        "clean", description="weights that BatchNorm calibration sees"
+    bn_calibration: Literal["clean", "faulty", "both"] = Field(
+        "clean",
+        description="weights that BatchNorm calibration sees; both: evaluate under either, report "
+        "the difference, give the host the one calibrated clean",
     )
     trial: StrictInt = Field(0, ge=0, lt=SEED_LIMIT, description="which draw of the seed")
     weight_cache: StrictBool = Field(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional, Tuple
+from typing import Any, List, Optional, Tuple
 
 import torch
 
@@ -38,6 +38,15 @@ def agreed_seed() -> int:
     if _distributed():
         torch.distributed.broadcast_object_list(agreed, src=0)
     return agreed[0]
+
+
+def on_every_rank(value: Any) -> List[Any]:
+    """``value`` of each rank, in order; a collective call."""
+    if not _distributed() or torch.distributed.get_world_size() == 1:
+        return [value]
+    values: List[Any] = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(values, value)
+    return values
 
 
 def autocast_state(device_type: str) -> Tuple[Any, ...]:

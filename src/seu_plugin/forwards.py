@@ -16,6 +16,9 @@ from torch import nn
 
 from .errors import InjectionError
 
+#: Where forks of the host keep an injector, which replaces quantizers' forwards too.
+_HOSTS_OWN = "util.fault_injector"
+
 
 class TakenForward:
     """A module's replaced ``forward``. Subclasses define ``run``.
@@ -31,6 +34,11 @@ class TakenForward:
             raise InjectionError(
                 f"{owner} cannot be enabled: {type(module).__name__} is already under "
                 f"{current.owner}; disable that one first"
+            )
+        if getattr(current, "__module__", "") == _HOSTS_OWN:
+            raise InjectionError(
+                f"{owner} cannot be enabled: the host's own injector ({_HOSTS_OWN}) is enabled on "
+                f"a {type(module).__name__}; disable one of the two"
             )
         self.module = module
         self.original: Callable[..., Any] = module.forward

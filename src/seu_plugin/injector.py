@@ -86,6 +86,11 @@ class FaultInjector:
             "weight_cache": weight_cache,
         }
         settings = parse_settings(given)
+        if settings.bn_calibration == "both":
+            raise ConfigError(
+                "FaultInjector.bn_calibration: 'both' is two evaluations, for the YAML section; "
+                "allowed here are clean, faulty"
+            )
         if not 0 <= exposure_draw < SEED_LIMIT:
             raise ConfigError(
                 f"FaultInjector.exposure_draw: must be in [0, 2**64); received {exposure_draw!r}"

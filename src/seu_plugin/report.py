@@ -64,3 +64,12 @@ def accuracy_lines(golden: Sequence[float], faulted: Sequence[float], ber: float
         else:
             lines.append(f"faulted accuracy{name}: {after:.2f} % at BER {ber:g}")
     return lines
+
+
+def calibration_lines(clean: Sequence[float], faulty: Sequence[float]) -> Sequence[str]:
+    """What BatchNorm calibration under the upsets hides, for each architecture."""
+    return [
+        f"with BatchNorm calibrated under the same upsets: {hidden:.2f} %, "
+        f"{hidden - shown:+.2f} percentage points: damage that calibration hides"
+        for shown, hidden in zip(clean, faulty)
+    ]

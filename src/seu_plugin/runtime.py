@@ -6,7 +6,7 @@ import random
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Callable, Iterator, List, Optional
+from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -15,13 +15,14 @@ from rfquant_hooks.contract import BitWidths, Phase, PhaseOutcome, hookimpl
 
 from .bit_widths import apply_bit_widths, check_bit_widths, dynamic_layers, read_bit_widths
 from .config import SECTION, FaultInjectionSection
-from .devices import check_device, rank
+from .devices import check_device, on_every_rank, rank
 from .errors import BitWidthError, InjectionError, SeuError
 from .injector import FaultInjector
-from .report import accuracy_lines, rounded
+from .report import accuracy_lines, calibration_lines, rounded
 from .sites import check_grids, select_sites
 
 Run = Callable[[], PhaseOutcome]
+_CALIBRATED = {"clean": "with clean weights", "faulty": "under the same upsets, which hides damage"}
 
 
 class Runtime:
@@ -33,6 +34,7 @@ class Runtime:
         self._active: List[FaultInjector] = []
         self._injected = False
         self._ran_clean: List[str] = []
+        self._calibrated = False  # since the last faulted run began
         with _at(f"{SECTION}."):
             check_device(section.device)
         source = section.bit_width_config
@@ -77,25 +79,45 @@ class Runtime:
     def _validate(self, phase: Phase, run: Run) -> PhaseOutcome:
         if phase.bit_widths is not None:
             apply_bit_widths(phase.model, phase.bit_widths)
-        golden: Optional[PhaseOutcome] = None
+        golden: Sequence[float] = ()
         if self.section.golden_run:
             self._say("golden run (no upsets):")
             with host_rng_restored():
-                golden = run()
-        injector = self._injector(phase.model)
+                golden = run().metrics
+        calibration = self.section.bn_calibration
+        if calibration == "both":
+            with host_rng_restored():
+                faulty, _ = self._faulted(phase, run, "faulty")
+            calibration = "clean"
+        else:
+            faulty = None
+        outcome, injector = self._faulted(phase, run, calibration)
+        injector.print_summary()
+        for line in accuracy_lines(golden, outcome.metrics, self.section.ber):
+            self._say(line)
+        if self._calibrated:
+            self._say(f"quoted with BatchNorm calibrated {_CALIBRATED[calibration]}")
+        if faulty is not None:
+            for line in calibration_lines(outcome.metrics, faulty.metrics):
+                self._say(line)
+        if not outcome.metrics:
+            self._say("the host's validate returned no accuracy that could be read")
+        self._say(f"to change: ber, seed, layers, bits under {SECTION} in the YAML")
+        return outcome
+
+    def _faulted(
+        self, phase: Phase, run: Run, calibration: str
+    ) -> Tuple[PhaseOutcome, FaultInjector]:
+        """One faulted run; BatchNorm, if the host calibrates it, sees what ``calibration`` says."""
+        self._calibrated = False
+        injector = self._injector(phase.model, bn_calibration=calibration)
         self._say(f"faulted run (BER {self.section.ber:g}, seed {injector.seed}):")
         with self._enabled(injector):
             outcome = run()
         if phase.bit_widths is not None:
             check_evaluated_widths(injector, phase.bit_widths)
-        injector.print_summary()
-        before = golden.metrics if golden is not None else ()
-        for line in accuracy_lines(before, outcome.metrics, self.section.ber):
-            self._say(line)
-        if not outcome.metrics:
-            self._say("the host's validate returned no accuracy that could be read")
-        self._say(f"to change: ber, seed, layers, bits under {SECTION} in the YAML")
-        return outcome
+        check_ranks_agree(injector)
+        return outcome, injector
 
     def _train(self, phase: Phase, run: Run) -> PhaseOutcome:
         # The upper half of the draw counter is the epoch: a resumed training meets the same
@@ -104,6 +126,7 @@ class Runtime:
         injector = self._injector(phase.model, exposure_draw=epoch << 32)
         with self._enabled(injector, widths_set_later=True):
             outcome = run()
+        check_ranks_agree(injector)
         sites = injector.statistics().values()
         self._say(
             f"epoch {epoch}: {sum(s.upsets for s in sites):,} upsets in "
@@ -113,14 +136,18 @@ class Runtime:
         )
         return outcome
 
-    def _injector(self, model: Any, exposure_draw: int = 0) -> FaultInjector:
-        injector = FaultInjector.from_settings(model, self.section, exposure_draw)
+    def _injector(
+        self, model: Any, exposure_draw: int = 0, bn_calibration: str = "clean"
+    ) -> FaultInjector:
+        settings = self.section.model_copy(update={"bn_calibration": bn_calibration})
+        injector = FaultInjector.from_settings(model, settings, exposure_draw)
         if self.section.seed is None:  # drawn once for the whole run
             self.section = self.section.model_copy(update={"seed": injector.seed})
         return injector
 
     def _calibrate(self, run: Run) -> Optional[PhaseOutcome]:
-        if not self._active or self.section.bn_calibration == "faulty":
+        self._calibrated = True
+        if not self._active or self._active[-1].settings.bn_calibration == "faulty":
             return None
         with self._active[-1].suspended():
             return run()
@@ -139,6 +166,19 @@ class Runtime:
     def _say(self, line: str) -> None:
         if rank() == 0:
             print(f"seu-plugin: {line}", flush=True)
+
+
+def check_ranks_agree(injector: FaultInjector) -> None:
+    """Raise InjectionError if the ranks of a process group did not see the same upsets."""
+    made = {name: (site.bits, site.upsets) for name, site in injector.statistics().items()}
+    for other, theirs in enumerate(on_every_rank(made)):
+        for name, (bits, upsets) in theirs.items():
+            if made[name] != (bits, upsets):
+                raise InjectionError(
+                    f"site {name!r}: rank {rank()} saw {made[name][1]} upsets in "
+                    f"{made[name][0]} bits, rank {other} {upsets} in {bits}: the ranks did not "
+                    "run the same forwards, so their accuracies cannot be put together"
+                )
 
 
 @contextmanager

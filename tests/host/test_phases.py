@@ -1,0 +1,138 @@
+"""Every mode of the published host, through its unmodified main.py."""
+
+import json
+import re
+import subprocess
+
+import pytest
+
+
+def accuracy(output, name):
+    (value,) = re.findall(rf"{name} accuracy: +([\d.]+) %", output)
+    return float(value)
+
+
+def test_it_trains_under_faults(trained):
+    epochs = re.findall(r"epoch (\d+): ([\d,]+) upsets in ([\d,]+) bits", trained.training_output)
+    assert [int(epoch) for epoch, _, _ in epochs] == list(range(41))
+    upsets, bits = (sum(int(row[i].replace(",", "")) for row in epochs) for i in (1, 2))
+    assert abs(upsets - bits * 1e-3) < 5 * (bits * 1e-3) ** 0.5
+    assert trained.checkpoint.exists()
+
+
+def test_evaluation_quotes_golden_and_faulted_accuracy(trained):
+    output = trained.evaluate("plain", {"ber": 1e-2})
+    assert accuracy(output, "golden") >= 80.0
+    assert accuracy(output, "golden") > accuracy(output, "faulted")
+    assert "quoted with BatchNorm calibrated with clean weights" in output
+
+
+def test_ber_zero_costs_nothing(trained):
+    output = trained.evaluate("zero", {"ber": 0})
+    assert accuracy(output, "golden") == accuracy(output, "faulted")
+
+
+def test_each_quantizer_saw_the_widths_and_upsets_it_was_to_see(trained):
+    record = trained.folder / "record.jsonl"
+    trained.evaluate("record", {"ber": 1e-2, "golden_run": False}, "--record", record)
+    lines = [json.loads(line) for line in record.read_text().splitlines()]
+    in_layer = [line for line in lines if line["in_layer"]]
+    assert len({line["name"] for line in in_layer}) == 21
+    wanted = json.loads(trained.widths.read_text())["configurations"][0]["weight_bits"]
+    dynamic = {}
+    for line in in_layer:
+        name = line["name"]
+        if name not in ("conv1", "fc"):
+            dynamic.setdefault(name, line["width"])
+        assert line["width"] == (8 if name in ("conv1", "fc") else dynamic[name])
+    assert list(dynamic.values()) == wanted
+    unseen = [line for line in lines if line["calibrating"] or not line["in_layer"]]
+    assert any(line["calibrating"] for line in unseen)
+    assert all(line["upsets"] == 0 for line in unseen)
+    seen = [line for line in in_layer if not line["calibrating"]]
+    forward = seen[:21]
+    upsets, bits = sum(s["upsets"] for s in forward), sum(s["bits"] for s in forward)
+    assert abs(upsets - bits * 1e-2) < 4 * (bits * 1e-2) ** 0.5
+    # One static map: every forward saw the same upsets.
+    assert all(line["upsets"] == forward[i % 21]["upsets"] for i, line in enumerate(seen))
+
+
+def test_calibration_under_faults_hides_damage(trained):
+    output = trained.evaluate("both", {"ber": 3e-2, "bn_calibration": "both"})
+    hidden = re.search(r"calibrated under the same upsets: ([\d.]+) %, ([+-][\d.]+)", output)
+    assert float(hidden.group(2)) > 5.0
+    assert float(hidden.group(1)) > accuracy(output, "faulted")
+
+
+def test_two_processes_see_the_same_upsets(trained):
+    def upsets(output):
+        return re.findall(r"│ all .*", output)
+
+    one = trained.evaluate("one", {"ber": 1e-2})
+    two = trained.evaluate("two", {"ber": 1e-2}, processes=2)
+    assert len(upsets(one)) == 1
+    assert upsets(one) == upsets(two)  # and rank 1 prints nothing
+
+
+def test_a_drawn_seed_is_the_same_on_two_processes(trained):
+    output = trained.evaluate("drawn", {"ber": 1e-2, "seed": None}, processes=2)
+    assert len(set(re.findall(r"seed (\d+)", output))) == 1
+
+
+def test_search_then_faulted_evaluation(trained):
+    section = {"ber": 1e-2, "seed": 42}
+    config = trained.yaml(
+        "search",
+        section,
+        split_aw_cands=True,
+        bops_limits=[0.28],
+        search=True,
+        eval=False,
+        resume={"path": str(trained.checkpoint), "lean": False},
+    )
+    output = trained.run("search", config).stdout
+    assert accuracy(output, "golden") > accuracy(output, "faulted")
+
+
+def tool(host, *arguments, check=True):
+    config = host.yaml("tool", resume={"path": str(host.checkpoint), "lean": False})
+    return host.call(
+        host.stand_ins, "--tool", "--host", host.checkout, "--cpu",
+        "--config", host.config("eval"), config, "--bit_width_config", host.widths,
+        *arguments, check=check,
+    )  # fmt: skip
+
+
+def test_the_tool_finds_every_verdict_to_hold(trained):
+    output = tool(trained, "--ber", "1e-3", "--enable_in_inference", "--enable_in_training").stdout
+    for verdict in ("injected", "restored exactly", "reproducible", "training step"):
+        assert re.search(rf"{verdict} +│ yes", output)
+
+
+def test_the_tool_runs_on_random_input_without_the_data(trained):
+    config = trained.yaml("nodata", dataloader={"path": "/nowhere", "num_classes": 10})
+    output = trained.call(
+        trained.stand_ins, "--tool", "--host", trained.checkout, "--cpu", "--image_size", "32",
+        "--config", trained.config("eval"), config, "--bit_width_config", trained.widths,
+    ).stdout  # fmt: skip
+    assert "no data set" in output
+    assert "NO" not in output.split("Verdicts")[1]
+
+
+@pytest.mark.parametrize(
+    "section,message",
+    [
+        ({"ber": 2}, "ber"),
+        ({"ber": 1e-3, "layers": {"include": ["layer9*"]}}, "matches no site"),
+    ],
+)
+def test_mistakes_are_one_line(trained, section, message):
+    config = trained.yaml("mistake", section)
+    done = trained.run("eval", config, check=False)
+    assert done.returncode == 2
+    assert message in done.stderr
+
+
+def test_the_checkout_is_left_clean(trained):
+    command = ["git", "-C", str(trained.checkout), "status", "--porcelain", "--ignored"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == ""
