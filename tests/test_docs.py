@@ -1,5 +1,6 @@
 """What the documents say is so: their blocks parse and agree."""
 
+import importlib.util
 import re
 from pathlib import Path
 
@@ -59,3 +60,11 @@ def test_version_is_the_same_everywhere():
     version = re.search(r"^version = (.+)$", (ROOT / "setup.cfg").read_text(), re.M).group(1)
     assert version == seu_plugin.__version__
     assert (ROOT / "changelog" / f"{version}.md").is_file()
+
+
+def test_the_performance_page_shows_the_results_on_record():
+    spec = importlib.util.spec_from_file_location("performance", ROOT / "docs" / "performance.py")
+    performance = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(performance)
+    text = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+    assert performance.page(text) == text

@@ -1,0 +1,85 @@
+"""Puts the benchmarks' results into the tables of docs/performance.md.
+
+python docs/performance.py
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any, Callable, Dict, List
+
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE.parent / "benchmarks" / "results"
+Row = Dict[str, Any]
+
+
+def short(number: float) -> str:
+    return f"{number:,.0f}" if number >= 10 else f"{number:.2g}"
+
+
+def rate(ber: float) -> str:
+    return f"{ber:.3g}".replace("e-0", "e-").replace("0.0001", "1e-4").replace("0.001", "1e-3")
+
+
+def table(header: List[str], rows: List[List[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def injection(rows: List[Row]) -> str:
+    header = ["BER", "dense mask, ms", "this project, ms", "of it sampling, ms", "times faster"]
+    return table(header, [
+        [rate(r["BER"]), short(r["dense mask, ms"]), f"{r['stream v1, ms']:.2f}",
+         f"{r['sampling alone, ms']:.2f}", short(r["ratio"])] for r in rows
+    ])  # fmt: skip
+
+
+def injection_size(rows: List[Row]) -> str:
+    return table(["words, millions", "BER", "expected upsets", "ms"], [
+        [f"{r['words, millions']:.1f}", rate(r["BER"]), short(r["expected upsets"]),
+         f"{r['stream v1, ms']:.2f}"] for r in rows
+    ])  # fmt: skip
+
+
+def memory(rows: List[Row]) -> str:
+    return table(["BER", "dense mask, MB", "this project, MB"], [
+        [rate(r["BER"]), f"{r['dense mask, MB']:.0f}", f"{r['stream v1, MB']:.2f}"] for r in rows
+    ])  # fmt: skip
+
+
+def ratios(rows: List[Row]) -> str:
+    batches = sorted({r["batch"] for r in rows})
+    found = {(r["maps"], r["BER"], r["batch"]): f"{r['ratio']:.2f}" for r in rows}
+    kinds = list(dict.fromkeys((r["maps"], r["BER"]) for r in rows))
+    return table(["maps", "BER", *(f"batch {b}" for b in batches)], [
+        [maps.replace("per_forward", "fresh"), rate(ber), *(found[maps, ber, b] for b in batches)]
+        for maps, ber in kinds
+    ])  # fmt: skip
+
+
+TABLES: Dict[str, Callable[[List[Row]], str]] = {
+    "injection": injection,
+    "injection_size": injection_size,
+    "memory": memory,
+    "forward": ratios,
+    "training": ratios,
+}
+
+
+def page(text: str) -> str:
+    """``text`` with the table below each mark ``<!-- name -->`` made anew."""
+    for name, make in TABLES.items():
+        rows = json.loads((RESULTS / f"{name}.json").read_text())["rows"]
+        mark = f"<!-- {name} -->\n"
+        new = mark + make(rows)  # has no backslash, so it is its own replacement
+        text, found = re.subn(rf"{mark}(\|.*\n)*", new, text)
+        if found != 1:
+            raise ValueError(f"docs/performance.md has {found} marks {mark.strip()}")
+    return text
+
+
+if __name__ == "__main__":
+    path = HERE / "performance.md"
+    path.write_text(page(path.read_text(encoding="utf-8")), encoding="utf-8")
