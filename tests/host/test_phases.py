@@ -85,7 +85,7 @@ def test_search_then_faulted_evaluation(trained):
         "search",
         section,
         split_aw_cands=True,
-        bops_limits=[0.28],
+        bops_limits=0.1,
         search=True,
         eval=False,
         resume={"path": str(trained.checkpoint), "lean": False},

@@ -756,3 +756,23 @@ def test_copies_taken_while_enabled_keep_somebody_elses_forward():
 
 def _doubled(layer, x):
     return 2 * toy.QuanConv2d.forward(layer, x)
+
+
+def test_the_hosts_own_injector_at_the_same_time_is_an_error():
+    model = toy.net()
+    quantizer = model.conv2.quan_w_fn
+
+    def wrapped(x, bits, is_activation=False):
+        return toy.Quantizer.forward(quantizer, x, bits)
+
+    wrapped.__module__ = "util.fault_injector"
+    quantizer.forward = wrapped
+    with pytest.raises(InjectionError, match="the host's own injector"):
+        FaultInjector(model, ber=0.1, seed=1).enable()
+    assert vars(quantizer)["forward"] is wrapped
+    assert "forward" not in vars(model.conv1)
+
+
+def test_both_calibrations_are_two_evaluations():
+    with pytest.raises(ConfigError, match="allowed here are clean, faulty"):
+        FaultInjector(toy.net(), ber=0.1, bn_calibration="both")

@@ -118,6 +118,30 @@ def test_faulty_calibration_is_left_under_injection():
     plugin.rfquant_run_phase(outer, run)
 
 
+def test_both_calibrations_are_told_and_the_clean_one_is_quoted(capsys):
+    model, plugin, seen = toy.net(), runtime(bn_calibration="both", golden_run=False), []
+    golden, outer = forward(model)().value, phase("validate", model)
+
+    def run():
+        inner = plugin.rfquant_run_phase(phase("calibrate", model, parent=outer), forward(model))
+        faulted = forward(model)().value
+        seen.append(torch.equal(faulted if inner is None else inner.value, golden))
+        return PhaseOutcome(len(seen), (80.0 - 10 * len(seen),))
+
+    assert plugin.rfquant_run_phase(outer, run).metrics == (60.0,)
+    assert seen == [False, True]  # faulty first: the host is left with the clean one
+    out = capsys.readouterr().out
+    assert "quoted with BatchNorm calibrated with clean weights" in out
+    assert "calibrated under the same upsets: 70.00 %, +10.00 percentage points" in out
+
+
+def test_ranks_that_saw_other_upsets_are_an_error(monkeypatch):
+    model, plugin = toy.net(), runtime(golden_run=False)
+    monkeypatch.setattr("seu_plugin.runtime.on_every_rank", lambda mine: [mine, {"conv2": (1, 1)}])
+    with pytest.raises(InjectionError, match=r"site 'conv2': rank 0 saw .* rank 1 1 in 1"):
+        plugin.rfquant_run_phase(phase("validate", model), forward(model))
+
+
 @pytest.mark.parametrize("name", ["train", "search"])
 def test_other_phases_are_left_alone_by_default(name):
     assert runtime().rfquant_run_phase(phase(name, toy.net()), forward) is None
