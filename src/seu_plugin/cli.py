@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any, Tuple
+from typing import Any, Dict, Tuple
 
 import click
 import yaml
@@ -35,9 +35,9 @@ def check(config: Tuple[Path, ...]) -> None:
     """
     from .runtime import Runtime
 
-    merged = {}
+    merged: Dict[str, Any] = {}
     for path in config:
-        merged.update(_read_yaml(path))
+        merged = _merged(merged, _read_yaml(path))
     if SECTION not in merged:
         names = ", ".join(map(str, config))
         raise ConfigError(f"{names}: has no section {SECTION}{did_you_mean(SECTION, merged)}")
@@ -73,11 +73,22 @@ def schema() -> None:
     click.echo(json.dumps(document, indent=2))
 
 
+def _merged(first: Dict[str, Any], later: Dict[str, Any]) -> Dict[str, Any]:
+    """As the host merges its files (util/config.py, merge_nested_dict)."""
+    both = dict(first)
+    for key, value in later.items():
+        nested = isinstance(value, dict) and isinstance(first.get(key), dict)
+        both[key] = _merged(first[key], value) if nested else value
+    return both
+
+
 def _read_yaml(path: Path) -> Any:
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is not UTF-8 text ({error.reason})") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: is not YAML ({' '.join(str(error).split())})") from error
     if not isinstance(data, dict):

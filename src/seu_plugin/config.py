@@ -36,7 +36,7 @@ class _Frozen(BaseModel):
 class LayerSelection(_Frozen):
     """Glob patterns over site names. Every pattern must match at least one site."""
 
-    include: Tuple[StrictStr, ...] = Field(("*",), description="sites to expose")
+    include: Tuple[StrictStr, ...] = Field(("*",), min_length=1, description="sites to expose")
     exclude: Tuple[StrictStr, ...] = Field((), description="sites to leave out of those")
 
     @field_validator("include", "exclude", mode="before")
@@ -97,6 +97,8 @@ class InjectionSettings(_Frozen):
     def _number(cls, value: Any) -> Any:
         # PyYAML reads 1e-6 as a string (YAML 1.1 wants a dot in the mantissa).
         if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
+            if float(value) == 0.0 and re.search("[1-9]", re.split("[eE]", value)[0]):
+                raise ValueError("is too small for a float64, which would read it as 0")
             return float(value)
         if isinstance(value, bool) or not isinstance(value, numbers.Real):
             raise ValueError("must be a number in [0, 1], for example 1e-6")
@@ -114,10 +116,12 @@ class InjectionSettings(_Frozen):
     def _positions(cls, value: Any) -> Any:
         if value in ("all", "msb", "lsb"):
             return value
-        if isinstance(value, (list, tuple)) and value:
-            inside = all(type(v) is int and 0 <= v <= 15 for v in value)
-            if inside and len(set(value)) == len(value):
-                return tuple(sorted(value))
+        if isinstance(value, (list, tuple, range)) and value:
+            integral = all(isinstance(v, numbers.Integral) for v in value)
+            if integral and not any(isinstance(v, bool) for v in value):
+                positions = sorted({int(v) for v in value})
+                if len(positions) == len(value) and positions[0] >= 0 and positions[-1] <= 15:
+                    return tuple(positions)
         hint = did_you_mean(value, ("all", "msb", "lsb")) if isinstance(value, str) else ""
         raise ValueError(
             "must be all, msb, lsb or a list of distinct positions in 0 ... 15 "
@@ -126,7 +130,8 @@ class InjectionSettings(_Frozen):
 
     @model_validator(mode="after")
     def _somewhere(self) -> InjectionSettings:
-        if not (self.enable_in_training or self.enable_in_inference):
+        enabled = getattr(self, "enabled", True)
+        if enabled and not (self.enable_in_training or self.enable_in_inference):
             raise ValueError("enable_in_training and enable_in_inference are both false")
         return self
 
@@ -184,6 +189,7 @@ _MEANING = {
     "string_type": "must be a string",
     "model_type": "must be a mapping of settings",
     "tuple_type": "must be a list",
+    "too_short": "must not be empty",
 }
 
 

@@ -20,6 +20,8 @@ def check_device(device: Optional[str]) -> Optional[torch.device]:
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(f"device: cannot be used here; received {device!r} ({reason})") from error
+    if parsed.type == "meta":
+        raise ConfigError(f"device: must hold data; received {device!r}")
     return parsed
 
 

@@ -34,8 +34,12 @@ class SeuWarning(UserWarning):
 
 def nearest(name: str, allowed: Iterable[str], cutoff: float = 0.6) -> Optional[str]:
     """The allowed name most like ``name``, or None if none is like it."""
-    found = difflib.get_close_matches(name, list(allowed), n=1, cutoff=cutoff)
-    return found[0] if found else None
+    by_lower = {one.lower(): one for one in allowed}
+    name = name.lower()
+    found = difflib.get_close_matches(name, by_lower, n=1, cutoff=cutoff)
+    if not found and len(name) > 2:
+        found = [one for one in by_lower if one.startswith(name)][:1]
+    return by_lower[found[0]] if found else None
 
 
 def did_you_mean(name: str, allowed: Iterable[str]) -> str:

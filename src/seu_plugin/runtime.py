@@ -193,7 +193,10 @@ def _at(place: str) -> Iterator[None]:
 def find_file(path: str) -> Path:
     """``path`` as seen from the working directory, or else from the host script's folder."""
     beside_script = Path(sys.argv[0]).resolve().parent / path
-    missing = not Path(path).exists()
+    try:
+        missing = not Path(path).exists()
+    except OSError:  # a name too long, say: reading it tells why
+        missing = False
     return beside_script if missing and beside_script.parent.is_dir() else Path(path)
 
 
@@ -204,9 +207,10 @@ def check_evaluated_widths(injector: FaultInjector, widths: BitWidths) -> None:
     }
     for name, site in injector.statistics().items():
         if name in wanted and site.widths != (wanted[name],):
+            evaluated = ", ".join(map(str, site.widths))
+            instead = f"evaluated it at {evaluated}" if evaluated else "did not evaluate it"
             raise BitWidthError(
-                f"{widths.source}: gives {name!r} {wanted[name]} bits, but the host evaluated "
-                f"it at {', '.join(map(str, site.widths))}"
+                f"{widths.source}: gives {name!r} {wanted[name]} bits, but the host {instead}"
             )
 
 

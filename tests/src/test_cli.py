@@ -91,3 +91,32 @@ def test_schema_references_resolve():
 def test_version_and_help():
     assert __version__ in CliRunner().invoke(cli, ["--version"]).output
     assert "check" in CliRunner().invoke(cli, ["-h"]).output
+
+
+def test_later_files_are_merged_into_earlier_ones_as_the_host_does(config, monkeypatch, capsys):
+    first = config("fault_injection: {ber: 0.5, layers: {exclude: [fc]}}", "a.yaml")
+    second = config("fault_injection: {layers: {include: [conv2]}}", "b.yaml")
+    code, out, _ = run(monkeypatch, capsys, "check", first, second)
+    assert (code, out) == (0, "fault_injection: ok; BER 0.5 in validate\n")
+
+
+def test_a_file_that_is_no_text_is_one_line(tmp_path, monkeypatch, capsys):
+    path = tmp_path / "a.yaml"
+    path.write_bytes(b"ber: \xff\xfe")
+    code, _, err = run(monkeypatch, capsys, "check", str(path))
+    assert code == 2
+    assert err.startswith(f"error: {path}: is not UTF-8 text") and len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "section,message",
+    [
+        (f"bit_width_config: {{path: {'x' * 300}}}", "cannot read the bit-width file"),
+        ("device: meta", "must hold data; received 'meta'"),
+    ],
+)
+def test_what_cannot_be_used_is_one_line(config, monkeypatch, capsys, section, message):
+    path = config(f"fault_injection: {{ber: 0.1, {section}}}")
+    code, _, err = run(monkeypatch, capsys, "check", path)
+    assert code == 2
+    assert message in err and len(err.splitlines()) == 1

@@ -1,5 +1,6 @@
 """The section: what it accepts, and what it says to mistakes."""
 
+import numpy as np
 import pytest
 import yaml
 
@@ -98,3 +99,33 @@ def test_section_that_is_off_need_not_be_complete():
 def test_section_is_frozen():
     with pytest.raises(ValueError, match="frozen"):
         section("ber: 0").ber = 1.0
+
+
+def test_a_ber_that_float64_reads_as_zero_is_an_error():
+    with pytest.raises(ConfigError, match="too small for a float64"):
+        parse_section({"ber": "1e-400"})
+    assert parse_section({"ber": "0e-400"}).ber == 0.0
+
+
+def test_no_pattern_at_all_is_an_error():
+    with pytest.raises(ConfigError, match=r"layers\.include: must not be empty"):
+        parse_section({"ber": 0.1, "layers": {"include": []}})
+
+
+def test_a_section_that_is_off_may_have_all_switches_off():
+    off = {"enabled": False, "enable_in_training": False, "enable_in_inference": False}
+    assert not parse_section(off).enabled
+
+
+@pytest.mark.parametrize("bits", [range(2), np.array([1, 0]).tolist(), [np.int64(0), np.int32(1)]])
+def test_positions_of_other_kinds_of_integers(bits):
+    assert parse_section({"ber": 0.1, "bits": bits}).bits == (0, 1)
+
+
+@pytest.mark.parametrize(
+    "section,hint",
+    [({"ber": 0.1, "encoding": "twos"}, "'twos_complement'"), ({"BER": 0.1}, "'ber'")],
+)
+def test_abbreviations_and_capitals_find_their_name(section, hint):
+    with pytest.raises(ConfigError, match=f"did you mean {hint}"):
+        parse_section(section)
