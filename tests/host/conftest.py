@@ -38,6 +38,8 @@ class Host:
             (folder / name).symlink_to(self.checkout / name)
         self.checkpoint = folder / "out" / "train" / "train_checkpoint.pth.tar"
         self.widths = self.json("widths", WEIGHTS, ACTIVATIONS)
+        path = str(folder / "digits")
+        self.data = {"path": path, "num_classes": 10, "batch_size": 64, "workers": 0}
         digits(folder / "digits")
 
     def config(self, mode):
@@ -45,6 +47,7 @@ class Host:
             "train": "training/train_resnet18_w2to6_a2to6.yaml",
             "eval": "eval/eval_resnet18_w2to6_a2to6.yaml",
             "search": "search/search_resnet18.yaml",
+            "mobilenetv2": "eval/eval_mobilenetv2_w2to6_a2to6.yaml",
         }
         return self.checkout / "configs" / files[mode]
 
@@ -63,12 +66,7 @@ class Host:
             "epochs": 41,
             "ema_decay": 0.9,
             "information_distortion_mitigation": False,
-            "dataloader": {
-                "path": str(self.folder / "digits"),
-                "num_classes": 10,
-                "batch_size": 64,
-                "workers": 0,
-            },
+            "dataloader": self.data,
             "log": {"print_freq": 1000},
             **settings,
         }

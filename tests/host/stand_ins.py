@@ -50,6 +50,16 @@ def replace():
         setattr(transforms, name, lambda size, *a, base=base, **k: base(SIDE, *a, **k))
 
 
+class NoDownload:
+    """The host's MobileNetV2 reads its pretrained weights from a fixed place: it gets none."""
+
+    @hookimpl
+    def rfquant_configure(self, config, manager):
+        models = sys.modules["model.model"]
+        untrained = models.mobilenet_v2
+        models.mobilenet_v2 = lambda pretrained=False: untrained(pretrained=False)
+
+
 class Recorder:
     """What each weight quantizer gave to its caller while validate ran."""
 
@@ -96,7 +106,7 @@ class Recorder:
 
 def main():
     arguments = sys.argv[1:]
-    plugins = []
+    plugins = [NoDownload()]
     if arguments[:1] == ["--record"]:
         plugins.append(Recorder(arguments[1]))
         del arguments[:2]

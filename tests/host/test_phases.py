@@ -1,5 +1,6 @@
 """Every mode of the published host, through its unmodified main.py."""
 
+import ast
 import json
 import re
 import subprocess
@@ -80,18 +81,23 @@ def test_a_drawn_seed_is_the_same_on_two_processes(trained):
 
 
 def test_search_then_faulted_evaluation(trained):
-    section = {"ber": 1e-2, "seed": 42}
     config = trained.yaml(
         "search",
-        section,
+        {"ber": 1e-2, "seed": 42},
         split_aw_cands=True,
-        bops_limits=0.1,
+        bops_limits=0.11,
         search=True,
         eval=False,
         resume={"path": str(trained.checkpoint), "lean": False},
+        # A step of the search takes a batch, and the host does not begin its loader again.
+        dataloader={**trained.data, "batch_size": 8},
     )
     output = trained.run("search", config).stdout
     assert accuracy(output, "golden") > accuracy(output, "faulted")
+    (_, weights, _), *_ = ast.literal_eval(output.splitlines()[-1])
+    evaluated = [int(width) for width in re.findall(r"│ layer\S+ +│ +(\d) │", output)]
+    assert min(weights) < 5
+    assert evaluated == weights
 
 
 def tool(host, *arguments, check=True):
@@ -127,6 +133,7 @@ def test_the_tool_runs_on_random_input_without_the_data(trained):
     ],
 )
 def test_mistakes_are_one_line(trained, section, message):
+    section["bit_width_config"] = {"path": str(trained.widths)}
     config = trained.yaml("mistake", section)
     done = trained.run("eval", config, check=False)
     assert done.returncode == 2

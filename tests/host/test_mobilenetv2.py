@@ -1,0 +1,31 @@
+"""MobileNetV2: depthwise layers with widths of their own, activations with remapped codes."""
+
+import re
+
+LAYERS = 51
+
+
+def evaluate(host, weights, check=True):
+    widths = host.json("mobilenetv2", weights, [6] * LAYERS)
+    section = {"ber": 1e-3, "seed": 42, "bit_width_config": {"path": str(widths)}}
+    config = host.yaml("mobilenetv2", section)
+    return host.run("mobilenetv2", config, check=check)
+
+
+def test_it_is_evaluated_under_upsets(host):
+    weights = [3 + i % 4 for i in range(LAYERS)]
+    output = evaluate(host, weights).stdout
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in output.splitlines()]
+    sites = {row[0]: row for row in rows if len(row) == 7 and row[1].isdigit()}
+    fixed = {"features.0.0", "classifier.1"}
+    assert [int(row[1]) for name, row in sites.items() if name not in fixed] == weights
+    (total,) = [row for row in rows if row[0] == "all"]
+    bits, upsets = (int(total[i].replace(",", "")) for i in (3, 4))
+    assert abs(upsets - bits * 1e-3) < 5 * (bits * 1e-3) ** 0.5
+    assert re.search(r"faulted accuracy: [\d.]+ %", output)
+
+
+def test_two_bits_on_a_depthwise_layer_are_refused(host):
+    done = evaluate(host, [2] * LAYERS, check=False)
+    assert done.returncode == 2
+    assert "2" in done.stderr and len(done.stderr.strip().splitlines()) == 1
