@@ -50,7 +50,7 @@ class Quantizer(nn.Module):
     def grid(self, bits):
         if self.all_positive:
             return 0, 2**bits - 1
-        return -(2 ** (bits - 1)) + self.symmetric, 2 ** (bits - 1) - 1
+        return -(2 ** (bits - 1)) + int(self.symmetric), 2 ** (bits - 1) - 1
 
     def forward(self, x, bits, is_activation=False):
         if bits is None or bits >= 32:
