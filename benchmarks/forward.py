@@ -40,7 +40,9 @@ def main() -> None:
                     injector = FaultInjector(
                         model, ber=ber, seed=1, persistence=persistence, weight_cache=cache
                     )
-                    clean, ours = in_turns(forward, injector, repeats, device)
+                    clean, ours = in_turns(
+                        forward, injector, repeats * (4 if batch == 1 else 1), device
+                    )
                     name = f"{persistence}{'' if cache else ', no cache'}"
                     rows.append((batch, name, ber, clean, ours, ours / clean))
         clean, dense = in_turns(forward, injected(model, 1e-4), 3, device, once=True)
