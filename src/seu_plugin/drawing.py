@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any, Optional, Tuple
@@ -72,6 +73,7 @@ class MapDrawer:
         """As :meth:`draw`, by the device, as one mask for each word: int32 of shape [words]."""
         from .kernels.masks import draw_masks
 
+        self.wait()
         settings, bits = self._settings, self.words * width
         n = upset_count(self._stream.restart(settings.trial, draw).word(), bits, settings.ber)
         key = (self._seed, site_key(self._site), settings.trial, draw)
@@ -102,3 +104,7 @@ def selected_bits(bits: Any, width: int) -> int:
 @lru_cache(maxsize=1)
 def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(_THREADS, thread_name_prefix="seu-draw")
+
+
+if hasattr(os, "register_at_fork"):  # threads do not survive a fork: a child makes its own
+    os.register_at_fork(after_in_child=_pool.cache_clear)
