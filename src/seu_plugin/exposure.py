@@ -10,6 +10,7 @@ import torch
 
 from .drawing import MapDrawer, selected_bits
 from .errors import InjectionError
+from .fault_map import MAX_WIDTH
 from .forward_state import ForwardState
 from .placement import PlacedMap, PlacedMasks
 from .reading import Reader
@@ -63,6 +64,8 @@ class ExposedSite:
     def draw_ahead(self) -> None:
         """A forward of the model begins: draw its map in the background if it is a large one."""
         layer = self.site.layer
+        if not self._drawer.worth_drawing_ahead(MAX_WIDTH):  # as most, at no cost
+            return
         if not self._state.exposes(layer.training):
             return
         width = self.site.width_if_set

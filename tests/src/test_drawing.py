@@ -78,7 +78,7 @@ def test_a_forked_child_draws_with_threads_of_its_own():
     expected = ahead.draw(WIDTH, 3).upsets
     context = multiprocessing.get_context("fork")
     queue = context.Queue()
-    child = context.Process(target=_draw_in_child, args=(queue,))
+    child = context.Process(target=_draw_in_child, args=(queue,), daemon=True)
     child.start()
     assert queue.get(timeout=60) == expected
     child.join()
