@@ -64,7 +64,7 @@ class ExposedSite:
     def draw_ahead(self) -> None:
         """A forward of the model begins: draw its map in the background if it is a large one."""
         layer = self.site.layer
-        if not self._drawer.worth_drawing_ahead(MAX_WIDTH):  # as most, at no cost
+        if not self._drawer.worth_drawing_ahead(MAX_WIDTH):  # too small at any width
             return
         if not self._state.exposes(layer.training):
             return

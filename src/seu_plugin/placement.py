@@ -53,6 +53,7 @@ class PlacedMap:
         return weight.take(self.index)
 
     def write(self, weight: torch.Tensor, values: torch.Tensor) -> None:
+        """Put ``values``, one for each hit word, into ``weight`` in place."""
         if weight.is_contiguous():
             flat = weight.detach().view(-1)
             if weight.device.type == "cpu" and weight.dtype is not torch.bfloat16:
@@ -74,6 +75,7 @@ class PlacedMap:
         return scale.reshape(-1)[torch.div(self.index, per_channel, rounding_mode="floor")]
 
     def combine(self, clean: torch.Tensor, faulted: torch.Tensor) -> torch.Tensor:
+        """What :meth:`read` gave, with ``faulted`` in place of the words that are hit."""
         return faulted
 
 
