@@ -51,6 +51,7 @@ def check(config: Tuple[Path, ...]) -> None:
         for name, on in (
             ("train", section.enable_in_training),
             ("validate", section.enable_in_inference),
+            ("search", section.enable_in_search),
         )
         if on
     ]

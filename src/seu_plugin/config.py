@@ -25,6 +25,8 @@ from .seeding import SEED_LIMIT
 SECTION = "fault_injection"
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
+_SWITCHES = ("enable_in_training", "enable_in_inference", "enable_in_search")
+
 Word = Literal["all", "msb", "lsb"]
 Settings = TypeVar("Settings", bound="InjectionSettings")
 
@@ -131,8 +133,9 @@ class InjectionSettings(_Frozen):
     @model_validator(mode="after")
     def _somewhere(self) -> InjectionSettings:
         enabled = getattr(self, "enabled", True)
-        if enabled and not (self.enable_in_training or self.enable_in_inference):
-            raise ValueError("enable_in_training and enable_in_inference are both false")
+        switches = [name for name in _SWITCHES if hasattr(self, name)]
+        if enabled and not any(getattr(self, name) for name in switches):
+            raise ValueError(f"nothing to inject into: {', '.join(switches)} are all false")
         return self
 
 
@@ -140,6 +143,9 @@ class FaultInjectionSection(InjectionSettings):
     """The whole section."""
 
     enabled: StrictBool = Field(True, description="false: as if the section were not there")
+    enable_in_search: StrictBool = Field(
+        False, description="inject while the host searches widths: fault-aware search"
+    )
     bit_width_config: Optional[BitWidthSource] = Field(
         None, description="widths that validate is to evaluate; null: the host's own"
     )

@@ -63,6 +63,8 @@ class Runtime:
                 return self._validate(phase, run)
         elif phase.name == "train" and self.section.enable_in_training:
             return self._train(phase, run)
+        elif phase.name == "search" and self.section.enable_in_search:
+            return self._search(phase, run)
         self._ran_clean.append(phase.name)
         return None
 
@@ -72,8 +74,9 @@ class Runtime:
             ran = ", ".join(dict.fromkeys(self._ran_clean)) or "nothing"
             raise InjectionError(
                 f"{SECTION} is enabled, but the run ended without an injection: the host ran "
-                f"{ran}, with enable_in_training {self.section.enable_in_training} and "
-                f"enable_in_inference {self.section.enable_in_inference}"
+                f"{ran}, with enable_in_training {self.section.enable_in_training}, "
+                f"enable_in_inference {self.section.enable_in_inference} and "
+                f"enable_in_search {self.section.enable_in_search}"
             )
 
     def _validate(self, phase: Phase, run: Run) -> PhaseOutcome:
@@ -124,22 +127,30 @@ class Runtime:
         # maps as one that never stopped.
         epoch = max(int(phase.arguments.get("epoch") or 0), 0)
         injector = self._injector(phase.model, exposure_draw=epoch << 32)
+        return self._at_changing_widths(injector, f"epoch {epoch}", run)
+
+    def _search(self, phase: Phase, run: Run) -> PhaseOutcome:
+        # The host searches with the model in train mode (util/greedy_search.py), forks in
+        # eval mode as well. Draws apart from those of any epoch.
+        modes = {"enable_in_training": True, "enable_in_inference": True}
+        injector = self._injector(phase.model, exposure_draw=1 << 63, **modes)
+        return self._at_changing_widths(injector, "search", run)
+
+    def _at_changing_widths(self, injector: FaultInjector, what: str, run: Run) -> PhaseOutcome:
         with self._enabled(injector, widths_set_later=True):
             outcome = run()
         check_ranks_agree(injector)
         sites = injector.statistics().values()
         self._say(
-            f"epoch {epoch}: {sum(s.upsets for s in sites):,} upsets in "
+            f"{what}: {sum(s.upsets for s in sites):,} upsets in "
             f"{sum(s.bits for s in sites):,} bits exposed, expected "
             f"{rounded(sum(s.expected for s in sites))} (BER {self.section.ber:g}, "
             f"seed {injector.seed})"
         )
         return outcome
 
-    def _injector(
-        self, model: Any, exposure_draw: int = 0, bn_calibration: str = "clean"
-    ) -> FaultInjector:
-        settings = self.section.model_copy(update={"bn_calibration": bn_calibration})
+    def _injector(self, model: Any, exposure_draw: int = 0, **changes: Any) -> FaultInjector:
+        settings = self.section.model_copy(update={"bn_calibration": "clean", **changes})
         injector = FaultInjector.from_settings(model, settings, exposure_draw)
         if self.section.seed is None:  # drawn once for the whole run
             self.section = self.section.model_copy(update={"seed": injector.seed})

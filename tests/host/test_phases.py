@@ -80,10 +80,10 @@ def test_a_drawn_seed_is_the_same_on_two_processes(trained):
     assert len(set(re.findall(r"seed (\d+)", output))) == 1
 
 
-def test_search_then_faulted_evaluation(trained):
+def search(trained, stem, section):
     config = trained.yaml(
-        "search",
-        {"ber": 1e-2, "seed": 42},
+        stem,
+        section,
         split_aw_cands=True,
         bops_limits=0.11,
         search=True,
@@ -92,12 +92,28 @@ def test_search_then_faulted_evaluation(trained):
         # A step of the search takes a batch, and the host does not begin its loader again.
         dataloader={**trained.data, "batch_size": 8},
     )
-    output = trained.run("search", config).stdout
+    return trained.run("search", config).stdout
+
+
+def test_search_then_faulted_evaluation(trained):
+    output = search(trained, "search", {"ber": 1e-2, "seed": 42})
+    assert "search: " not in output
     assert accuracy(output, "golden") > accuracy(output, "faulted")
     (_, weights, _), *_ = ast.literal_eval(output.splitlines()[-1])
     evaluated = [int(width) for width in re.findall(r"│ layer\S+ +│ +(\d) │", output)]
     assert min(weights) < 5
     assert evaluated == weights
+
+
+def test_fault_aware_search(trained):
+    section = {"ber": 1e-2, "enable_in_search": True, "enable_in_inference": False}
+    output = search(trained, "fault_aware_search", {"seed": 42, **section})
+    ((upsets, bits),) = re.findall(r"search: ([\d,]+) upsets in ([\d,]+) bits", output)
+    upsets, expected = int(upsets.replace(",", "")), int(bits.replace(",", "")) * 1e-2
+    assert abs(upsets - expected) < 5 * expected**0.5
+    assert "golden accuracy" not in output
+    (_, weights, _), *_ = ast.literal_eval(output.splitlines()[-1])
+    assert len(weights) == 19
 
 
 def tool(host, *arguments, check=True):

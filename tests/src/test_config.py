@@ -75,7 +75,7 @@ def test_one_pattern_may_stand_alone():
         ("{ber: 0, persistence: once}", "persistence: allowed are auto, static, per_forward"),
         ("{ber: 0, bit_width_config: x.json}", "bit_width_config: must be a mapping"),
         ("{ber: 0, bit_width_config: {index: 0}}", "bit_width_config.path: required key"),
-        ("{ber: 0, enable_in_inference: false}", "are both false"),
+        ("{ber: 0, enable_in_inference: false}", "enable_in_search are all false"),
         ("{ber: 0, campaign: {trials: 20}}", "campaign: not available yet"),
         ("[1, 2]", "must be a mapping of settings"),
         ("null", "must be a mapping of settings"),
@@ -115,6 +115,11 @@ def test_no_pattern_at_all_is_an_error():
 def test_a_section_that_is_off_may_have_all_switches_off():
     off = {"enabled": False, "enable_in_training": False, "enable_in_inference": False}
     assert not parse_section(off).enabled
+
+
+def test_a_search_alone_may_be_exposed():
+    alone = {"ber": 0.1, "enable_in_inference": False, "enable_in_search": True}
+    assert parse_section(alone).enable_in_search
 
 
 @pytest.mark.parametrize("bits", [range(2), np.array([1, 0]).tolist(), [np.int64(0), np.int32(1)]])

@@ -644,7 +644,7 @@ def test_the_self_check_alarms_on_a_wrong_rate(monkeypatch):
         ({"ber": 0.1, "exposure_draw": -1}, "exposure_draw: must be in"),
         (
             {"ber": 0.1, "enable_in_training": False, "enable_in_inference": False},
-            "are both false",
+            "are all false",
         ),
     ],
 )

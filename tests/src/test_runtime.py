@@ -164,6 +164,29 @@ def test_train_sees_other_maps_in_every_epoch_and_the_same_when_resumed():
     assert torch.equal(two, again)
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_a_fault_aware_search_sees_upsets_in_either_mode(training, capsys):
+    model = toy.net().train(training)
+    golden = forward(model)().value
+    plugin = runtime(enable_in_search=True, enable_in_inference=False)
+    found = plugin.rfquant_run_phase(phase("search", model), forward(model))
+    assert not torch.equal(found.value, golden)
+    assert "search: " in capsys.readouterr().out
+    plugin.rfquant_unconfigure(error=None)
+
+
+def test_validate_inside_a_fault_aware_search_is_not_evaluated_twice():
+    model, plugin = toy.net(), runtime(enable_in_search=True)
+    outer = phase("search", model)
+
+    def run():
+        inner = phase("validate", model, parent=outer)
+        assert plugin.rfquant_run_phase(inner, forward(model)) is None
+        return forward(model)()
+
+    plugin.rfquant_run_phase(outer, run)
+
+
 def test_a_drawn_seed_holds_for_the_whole_run(capsys):
     model, plugin = toy.net(), runtime(seed=None, golden_run=False)
     one, two = (
@@ -193,7 +216,7 @@ def test_an_exception_of_the_host_propagates_and_leaves_no_trace():
 def test_a_run_without_an_injection_is_an_error_at_the_end():
     plugin = runtime()
     plugin.rfquant_run_phase(phase("train", toy.net()), forward)
-    with pytest.raises(InjectionError, match="the host ran train, with enable_in_training False"):
+    with pytest.raises(InjectionError, match="the host ran train, with enable_in_training False,"):
         plugin.rfquant_unconfigure(error=None)
 
 
