@@ -3,6 +3,7 @@
 from torch import nn
 
 CHANNELS = (16, 24, 32, 48)
+STRIDES = (1, 2, 1, 2)  # the last stage works on maps of 2x2: every tap meets some of the image
 
 
 class BasicBlock(nn.Module):
@@ -32,8 +33,7 @@ class ResNet18Digits(nn.Module):
         self.bn1 = nn.BatchNorm2d(CHANNELS[0])
         self.act1 = nn.ReLU()
         cin = CHANNELS[0]
-        for number, cout in enumerate(CHANNELS, 1):
-            stride = 1 if number == 1 else 2
+        for number, (cout, stride) in enumerate(zip(CHANNELS, STRIDES), 1):
             stage = nn.Sequential(BasicBlock(cin, cout, stride), BasicBlock(cout, cout, 1))
             setattr(self, f"layer{number}", stage)
             cin = cout
