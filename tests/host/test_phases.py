@@ -85,7 +85,7 @@ def search(trained, stem, section):
         stem,
         section,
         split_aw_cands=True,
-        bops_limits=0.11,
+        bops_limits=0.17,
         search=True,
         eval=False,
         resume={"path": str(trained.checkpoint), "lean": False},

@@ -1,0 +1,107 @@
+"""Intervals for what a campaign measures. No torch.
+
+The unit of sampling is the fault map: all images of one trial see the same upsets, so they are
+not independent trials, and no interval here counts them as such.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple, Sequence
+
+import numpy as np
+from scipy import stats
+
+
+class Interval(NamedTuple):
+    low: float
+    high: float
+
+
+def t_quantile(trials: int, confidence: float) -> float:
+    """Two-sided quantile of Student's t with ``trials`` - 1 degrees of freedom."""
+    return float(stats.t.ppf((1.0 + confidence) / 2.0, trials - 1))
+
+
+def half_width(values: Sequence[float], confidence: float) -> float:
+    """Half the width of the t interval of the mean; infinite for fewer than two values."""
+    n = len(values)
+    if n < 2:
+        return math.inf
+    return t_quantile(n, confidence) * float(np.std(values, ddof=1)) / math.sqrt(n)
+
+
+def t_interval(values: Sequence[float], confidence: float) -> Interval:
+    """Interval of the mean of independent, roughly normal values (Student)."""
+    mean, half = float(np.mean(values)), half_width(values, confidence)
+    return Interval(mean - half, mean + half)
+
+
+def bootstrap_interval(
+    values: Sequence[float], confidence: float, resamples: int = 2000, seed: int = 0
+) -> Interval:
+    """Studentized bootstrap interval of the mean: it follows skewed values as t does not.
+
+    Efron and Tibshirani, An Introduction to the Bootstrap (1993), section 12.5. The generator
+    is its own, so that a summary made twice is the same. Needs two values; equal values give a
+    point, and an interval may be infinite where most are equal: the resamples then say nothing.
+    """
+    sample = np.asarray(values, dtype=np.float64)
+    n, mean = sample.size, float(sample.mean())
+    error = float(sample.std(ddof=1)) / math.sqrt(n)
+    if error == 0.0:
+        return Interval(mean, mean)
+    generator = np.random.Generator(np.random.Philox(seed))
+    drawn = sample[generator.integers(0, n, (resamples, n))]
+    errors = drawn.std(axis=1, ddof=1) / math.sqrt(n)
+    deviations = drawn.mean(axis=1) - mean
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t = np.where(errors > 0.0, deviations / errors, np.sign(deviations) * np.inf)
+    t[(errors == 0.0) & (deviations == 0.0)] = 0.0
+    t.sort()  # quantiles as order statistics: none between a number and infinity
+    tail = (1.0 - confidence) / 2.0
+    low_t, high_t = t[int(tail * resamples)], t[resamples - 1 - int(tail * resamples)]
+    return Interval(mean - float(high_t) * error, mean - float(low_t) * error)
+
+
+def clopper_pearson(hits: int, trials: int, confidence: float) -> Interval:
+    """Exact interval of a probability (Clopper and Pearson, 1934): coverage is never less."""
+    tail = (1.0 - confidence) / 2.0
+    low = 0.0 if hits == 0 else float(stats.beta.ppf(tail, hits, trials - hits + 1))
+    high = 1.0 if hits == trials else float(stats.beta.ppf(1.0 - tail, hits + 1, trials - hits))
+    return Interval(low, high)
+
+
+def trials_for_margin(
+    pilot: Sequence[float], margin: float, confidence: float, max_trials: int
+) -> int:
+    """Trials in all that make the t interval no wider than ``margin`` on either side.
+
+    Stein's two-stage sample (Annals of Mathematical Statistics 16, 1945): the pilot's variance
+    fixes the number, and with :func:`stein_interval` coverage stays nominal, which it does not
+    when one looks after every trial and stops at a lucky moment.
+    """
+    n = len(pilot)
+    wanted = (t_quantile(n, confidence) * float(np.std(pilot, ddof=1)) / margin) ** 2
+    return min(max_trials, max(n, math.ceil(wanted)))
+
+
+def stein_interval(values: Sequence[float], pilot: int, confidence: float) -> Interval:
+    """Interval of the mean whose width comes from the first ``pilot`` values alone."""
+    error = float(np.std(values[:pilot], ddof=1)) / math.sqrt(len(values))
+    mean, half = float(np.mean(values)), t_quantile(pilot, confidence) * error
+    return Interval(mean - half, mean + half)
+
+
+def sample_size(
+    population: int, margin: float, confidence: float, proportion: float = 0.5
+) -> int:
+    """Single faults to inject, out of ``population`` possible ones, to know the proportion that
+    does harm to within ``margin`` (both in 0 ... 1).
+
+    Leveugle et al., Statistical fault injection: quantified error and confidence, DATE 2009,
+    equation 4; proportion 0.5 is the worst case.
+    """
+    t = float(stats.norm.ppf((1.0 + confidence) / 2.0))
+    spread = t * t * proportion * (1.0 - proportion)
+    return math.ceil(population / (1.0 + margin * margin * (population - 1) / spread))
