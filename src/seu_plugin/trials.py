@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from .errors import ConfigError
@@ -15,19 +15,22 @@ class Trial:
     """One fault map over all sites, evaluated once.
 
     Of the BER fault model: ``ber`` and the number of the draw. Of a stratum of a sensitivity
-    study: ``site`` and ``bit`` (None: any), ``upsets`` placed there, and the number of the draw.
+    study: ``site`` and ``bit`` (None: any), how many upsets are ``placed`` there, and the number
+    of the draw (``exhaustive``: of the word).
     """
 
     number: int
     ber: Optional[float] = None
     site: Optional[str] = None
     bit: Optional[int] = None
-    upsets: int = 0
+    placed: int = 0
     exhaustive: bool = False
 
     @property
     def id(self) -> str:
-        """As in ``trials.jsonl``: ``0.001:7``, ``layer1.0.conv1#3:7``."""
+        """As in ``trials.jsonl``: ``0.001:7``, ``layer1.0.conv1#3:7``, or ``golden``."""
+        if self == Trial(0):
+            return GOLDEN
         if self.ber is not None:
             return f"{self.ber!r}:{self.number}"
         return f"{stratum(self.site, self.bit)}:{self.number}"
@@ -73,28 +76,32 @@ class TrialResult:
     def row(self) -> Dict[str, Any]:
         """The JSON object of ``trials.jsonl``."""
         row = asdict(self)
-        trial = row.pop("trial")
-        return {"id": self.trial.id, **trial, "metrics": list(self.metrics), **row}
+        return {"id": self.trial.id, **row.pop("trial"), **row}
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> TrialResult:
         """The inverse of :meth:`row`. Raises ConfigError for what is none."""
-        names = ("number", "ber", "site", "bit", "upsets_placed", "exhaustive")
+        values = dict(row)
         try:
-            values = dict(row)
             key = values.pop("id")
-            placed = values.pop("upsets_placed")
-            trial = Trial(*(values.pop(n) for n in names if n != "upsets_placed"), placed)  # type: ignore[misc]
+            trial = Trial(**{f.name: values.pop(f.name) for f in fields(Trial)})
+            outcomes = values.pop("outcomes")
+            result = cls(
+                trial,
+                tuple(values.pop("metrics")),
+                outcomes=None if outcomes is None else Outcomes(**outcomes),
+                **values,
+            )
         except (KeyError, TypeError) as error:
-            raise ConfigError(f"not a row of a campaign: {error}") from error
+            raise ConfigError(f"not a trial of a campaign ({error!r})") from error
         if trial.id != key:
-            raise ConfigError(f"row {key!r} describes trial {trial.id!r}")
-        return cls(trial, **values)
+            raise ConfigError(f"the row with id {key!r} describes trial {trial.id!r}")
+        return result
 
 
 def same(one: TrialResult, other: TrialResult) -> bool:
     """Whether two results agree in all but the time they took."""
-    return {**one.row(), "seconds": 0} == {**other.row(), "seconds": 0}
+    return replace(one, seconds=0.0) == replace(other, seconds=0.0)
 
 
 def grid(bers: Tuple[float, ...], first: int, last: int) -> List[Trial]:

@@ -1,0 +1,163 @@
+"""The result files of a campaign: crash-safe, resumable. No torch.
+
+``manifest.json`` says what was run, ``trials.jsonl`` has one row for each trial, flushed and
+synced to disk before the next one; the first row is the golden run. A torn last line, which a
+crash leaves, is dropped. Everything else is made from these two.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, BinaryIO, Dict, List, Mapping, Optional, Tuple
+
+from .errors import ConfigError
+from .trials import GOLDEN, TrialResult
+
+MANIFEST = "manifest.json"
+TRIALS = "trials.jsonl"
+
+
+class ResultStore:
+    """Appends the rows of one campaign to a folder that it alone writes to.
+
+    Raises ConfigError if the folder holds another campaign, naming what differs, or if another
+    process is writing to it.
+    """
+
+    def __init__(self, folder: Path, manifest: Mapping[str, Any]) -> None:
+        self.folder = folder
+        self.results: Dict[str, TrialResult] = {}
+        self.golden: Optional[TrialResult] = None
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._file: BinaryIO = (folder / TRIALS).open("ab")
+        except OSError as error:
+            raise ConfigError(f"output: cannot write to {folder} ({error.strerror})") from error
+        try:
+            _lock(self._file, folder)
+            self._resume(manifest)
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _resume(self, manifest: Mapping[str, Any]) -> None:
+        path = self.folder / MANIFEST
+        if path.exists():
+            check_same_campaign(read_manifest(self.folder), manifest, self.folder)
+            rows, complete = read_rows(self.folder / TRIALS)
+            self._file.truncate(complete)
+            for result in rows:
+                self._take(result)
+        elif self._file.tell():
+            raise ConfigError(f"output: {self.folder} has a {TRIALS} but no {MANIFEST}")
+        else:
+            write_whole(path, json.dumps(manifest, indent=2) + "\n")
+
+    def append(self, result: TrialResult) -> None:
+        """Write one row to disk. A second row of the same trial is an error."""
+        known = {GOLDEN} if self.golden is not None else set()
+        if result.trial.id in known | self.results.keys():
+            raise ConfigError(f"{self.folder}: has trial {result.trial.id} already")
+        self._file.write(json.dumps(result.row()).encode() + b"\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._take(result)
+
+    def _take(self, result: TrialResult) -> None:
+        if result.trial.id == GOLDEN:
+            self.golden = result
+        else:
+            self.results[result.trial.id] = result
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def read_manifest(folder: Path) -> Dict[str, Any]:
+    """Raises ConfigError if the folder holds no campaign."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(
+            f"{folder}: is not the folder of a campaign ({MANIFEST}: {error.strerror})"
+        ) from error
+    except ValueError as error:
+        raise ConfigError(f"{folder / MANIFEST}: is not JSON ({error})") from error
+    if not isinstance(manifest, dict):
+        raise ConfigError(f"{folder / MANIFEST}: must be a JSON object")
+    return manifest
+
+
+def read_rows(path: Path) -> Tuple[List[TrialResult], int]:
+    """The rows of a ``trials.jsonl`` without a torn last line, and the length of that in bytes.
+
+    Raises ConfigError for a line that is no trial, or that comes twice.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot read ({error.strerror})") from error
+    complete = data.rfind(b"\n") + 1
+    rows: Dict[str, TrialResult] = {}
+    for number, line in enumerate(data[:complete].splitlines(), 1):
+        try:
+            result = TrialResult.from_row(json.loads(line))
+        except (ValueError, TypeError) as error:
+            raise ConfigError(f"{path}, line {number}: {error}") from error
+        if result.trial.id in rows:
+            raise ConfigError(f"{path}, line {number}: trial {result.trial.id} comes twice")
+        rows[result.trial.id] = result
+    return list(rows.values()), complete
+
+
+def check_same_campaign(
+    there: Mapping[str, Any], wanted: Mapping[str, Any], folder: Path, shards: bool = False
+) -> None:
+    """Raise ConfigError, naming what differs, unless both manifests describe one campaign.
+
+    ``shards``: of which only the part of the trials may differ.
+    """
+    if there.get("campaign_hash") == wanted["campaign_hash"] and (
+        shards or there.get("shard") == wanted["shard"]
+    ):
+        return
+    one, two = _flat(there.get("identity", {})), _flat(wanted["identity"])
+    different = sorted(k for k in {*one, *two} if one.get(k, two) != two.get(k, one)) or ["shard"]
+    raise ConfigError(
+        f"output: {folder} holds another campaign; it differs in {', '.join(different)}: choose "
+        "another folder, or remove this one"
+    )
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> Dict[str, Any]:
+    """Nested mappings as one with dotted keys."""
+    flat: Dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            flat.update(_flat(value, f"{prefix}{key}."))
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file that a crash leaves either as it was or whole."""
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("w", encoding="utf-8", newline="") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def _lock(file: BinaryIO, folder: Path) -> None:
+    try:
+        import fcntl
+    except ImportError:  # not on Windows
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        raise ConfigError(f"output: another process is writing to {folder}") from error
