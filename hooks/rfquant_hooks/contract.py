@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from dataclasses import dataclass, field
-from typing import Any, Mapping, Optional, Tuple
+from pathlib import Path
+from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
 import pluggy
 
@@ -65,3 +68,18 @@ def setting(config: Any, name: str, default: Any = None) -> Any:
     if isinstance(config, Mapping):
         return config.get(name, default)
     return getattr(config, name, default)
+
+
+def restart_command() -> Optional[List[str]]:
+    """The command that started this process, to start it once more; None if it is not known.
+
+    Python tells it from 3.10 on, Linux under every version.
+    """
+    original: Optional[Sequence[str]] = getattr(sys, "orig_argv", None)
+    if original is None:
+        try:
+            raw = Path("/proc/self/cmdline").read_bytes()
+        except OSError:
+            return None
+        original = [os.fsdecode(part) for part in raw.split(b"\0")[:-1]]
+    return [sys.executable, *original[1:]]

@@ -23,12 +23,27 @@ def rfquant_host_modules() -> Mapping[str, str]:  # type: ignore[empty-body]
 
 
 @hookspec
-def rfquant_configure(config: Any, manager: pluggy.PluginManager) -> None:
+def rfquant_options() -> Mapping[str, str]:  # type: ignore[empty-body]
+    """Options to offer on the command line of ``rfquant-run``, as ``{"--name": help}``.
+
+    Each takes one value. What was given reaches ``rfquant_configure``::
+
+        @hookimpl
+        def rfquant_options():
+            return {"--shard": "I/N: run only every N-th trial"}
+    """
+
+
+@hookspec
+def rfquant_configure(
+    config: Any, manager: pluggy.PluginManager, options: Mapping[str, str]
+) -> None:
     """The host has read its configuration, and nothing expensive has happened yet.
 
     Parse your section, read your files and raise :class:`~rfquant_hooks.contract.PluginError`
     here: a mistake then costs a second, not a night. Register the object that does the work
-    with ``manager`` only when the section exists::
+    with ``manager`` only when the section exists. ``options`` are those of ``rfquant-run`` that
+    plugins offer and the user gave, by name without dashes::
 
         @hookimpl
         def rfquant_configure(config, manager):

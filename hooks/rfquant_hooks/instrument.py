@@ -6,7 +6,7 @@ import functools
 import importlib
 import sys
 from types import ModuleType
-from typing import Any, Callable, Dict, Iterable, Optional
+from typing import Any, Callable, Dict, Iterable, Mapping, Optional
 
 from .contract import BitWidths, PluginError
 from .manager import create_manager
@@ -30,13 +30,14 @@ def instrument(
     blocked: Iterable[str] = (),
     entry_points: bool = True,
     repairs: Optional[Iterable[str]] = None,
+    options: Optional[Mapping[str, str]] = None,
 ) -> Session:
     """Wrap the host's functions in place, so that its phases reach the plugins.
 
     The host must be importable (its folder on ``sys.path``). Call it before or after the host
     copied names with ``from process import validate``: copies in the host's modules are
     replaced too. A second call returns the session of the first. Undone by
-    :func:`uninstrument`.
+    :func:`uninstrument`. ``options`` are for plugins, as rfquant-run takes them.
 
     The session closes when the process exits, if nobody closed it before; a PluginError is then
     shown as one line and the exit code is 2.
@@ -45,7 +46,7 @@ def instrument(
     """
     global _active
     if _active is None:
-        session = Session(create_manager(plugins, blocked, entry_points))
+        session = Session(create_manager(plugins, blocked, entry_points), options)
         instrumentation = Instrumentation(profile, session, repairs)
         try:
             instrumentation.apply()

@@ -9,10 +9,11 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 from types import ModuleType
-from typing import Any, List, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from .contract import PluginError
 from .instrument import instrument, uninstrument
+from .manager import create_manager
 from .repairs import REPAIRS, all_but
 from .session import Session
 
@@ -33,7 +34,21 @@ what the configuration asked for.
 _WITH_VALUE = ("-p", "--no-repair", "--local-rank", "--local_rank")
 
 
-def parse(argv: Sequence[str]) -> argparse.Namespace:
+def offered_options(argv: Sequence[str]) -> Dict[str, str]:
+    """Options of the installed plugins, but for those that ``argv`` leaves out."""
+    blocked = [value[3:] for flag, value in zip(argv, argv[1:]) if flag == "-p"]
+    try:
+        manager = create_manager(blocked=blocked)
+    except PluginError:  # said again, and better, when the host is put under hooks
+        return {}
+    offered: Dict[str, str] = {}
+    for offer in manager.hook.rfquant_options():
+        offered.update(offer)
+    return offered
+
+
+def parse(argv: Sequence[str], offered: Optional[Mapping[str, str]] = None) -> argparse.Namespace:
+    offered = offered_options(argv) if offered is None else offered
     parser = argparse.ArgumentParser(
         prog="rfquant-run",
         description="Run an RFQuant host's entry script with its plugins, without editing it.",
@@ -75,9 +90,14 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("script", help="the host's entry script, for example main.py")
     parser.add_argument("args", nargs="*", help="arguments of the script, passed on as they are")
-    own = _own_arguments(argv)
+    group = parser.add_argument_group("options of plugins")
+    for name, meaning in offered.items():
+        group.add_argument(name, metavar="VALUE", help=meaning)
+    own = _own_arguments(argv, (*_WITH_VALUE, *offered))
     options = parser.parse_args(argv[:own])
     options.args = list(argv[own:])
+    names = [name.lstrip("-").replace("-", "_") for name in offered]
+    options.offered = {n: getattr(options, n) for n in names if getattr(options, n) is not None}
     if options.local_rank is not None:
         options.args.insert(0, f"--local-rank={options.local_rank}")
     for name in options.plugins:
@@ -88,11 +108,11 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     return options
 
 
-def _own_arguments(argv: Sequence[str]) -> int:
+def _own_arguments(argv: Sequence[str], with_value: Sequence[str]) -> int:
     """How many arguments are ours: options, and the script. argparse would eat a ``--``."""
     position = 0
     while position < len(argv) and argv[position].startswith("-"):
-        position += 2 if argv[position] in _WITH_VALUE else 1
+        position += 2 if argv[position] in with_value else 1
     return position + 1
 
 
@@ -110,7 +130,10 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run the launcher; returns the exit code. The script's own ``SystemExit`` passes through."""
     options = parse(sys.argv[1:] if argv is None else argv)
     blocked = [p[3:] for p in options.plugins]
-    return launch(options.script, options.args, blocked, options.unrepaired, options.cpu)
+    return launch(
+        options.script, options.args, blocked, options.unrepaired, options.cpu,
+        options=options.offered,
+    )  # fmt: skip
 
 
 def launch(
@@ -120,10 +143,11 @@ def launch(
     unrepaired: Sequence[str] = (),
     cpu: bool = False,
     plugins: Sequence[object] = (),
+    options: Optional[Mapping[str, str]] = None,
 ) -> int:
     """Run ``script`` with ``args`` as ``python script args`` would, under hooks.
 
-    ``plugins`` are registered before those of the entry points.
+    ``plugins`` are registered before those of the entry points; ``options`` are for plugins.
     """
     with ExitStack() as undo:
         undo.callback(_give_back, sys.argv, list(sys.path))
@@ -133,7 +157,7 @@ def launch(
         try:
             repairs = all_but(unrepaired)
             without_cuda = _without_cuda(undo) if cpu else None
-            session = instrument(plugins=plugins, blocked=blocked, repairs=repairs)
+            session = instrument(plugins=plugins, blocked=blocked, repairs=repairs, options=options)
             if without_cuda is not None:
                 without_cuda.place_host()
             _run(Path(script), session)

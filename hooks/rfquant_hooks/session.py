@@ -20,8 +20,11 @@ class Session:
     :func:`rfquant_hooks.instrument` does.
     """
 
-    def __init__(self, manager: pluggy.PluginManager) -> None:
+    def __init__(
+        self, manager: pluggy.PluginManager, options: Optional[Mapping[str, str]] = None
+    ) -> None:
         self.manager = manager
+        self.options = MappingProxyType(dict(options or {}))
         self._config: Any = None
         self._configured = False
         self._closed = False
@@ -33,7 +36,9 @@ class Session:
         object is shown to the plugins, who refuse what they cannot change any more."""
         if not self._configured or config is not self._config:
             self._config = config
-            self.manager.hook.rfquant_configure(config=config, manager=self.manager)
+            self.manager.hook.rfquant_configure(
+                config=config, manager=self.manager, options=self.options
+            )
             check_pending(self.manager)
             self._configured = True
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, List, Optional, Sequence, Tuple, Union
+from typing import Any, List, Mapping, Optional, Sequence, Tuple, Union
 
 from torch import nn
 
@@ -188,3 +188,18 @@ def _widths(chosen: Any, key: str, where: str) -> Tuple[int, ...]:
                 f"{where}.{key}[{position}]: must be a positive integer; received {value!r}"
             )
     return tuple(values)
+
+
+def check_widths_used(
+    model: nn.Module, widths: BitWidths, used: Mapping[str, Sequence[int]]
+) -> None:
+    """Raise BitWidthError if the host evaluated other widths (``used``, by site name) than it was
+    given."""
+    wanted = {layer.name: width for layer, width in zip(dynamic_layers(model), widths.weights)}
+    for name, found in used.items():
+        if name in wanted and tuple(found) != (wanted[name],):
+            evaluated = ", ".join(map(str, found))
+            instead = f"evaluated it at {evaluated}" if evaluated else "did not evaluate it"
+            raise BitWidthError(
+                f"{widths.source}: gives {name!r} {wanted[name]} bits, but the host {instead}"
+            )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any, Dict, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 import click
 import yaml
@@ -15,6 +15,8 @@ from .config import SECTION, FaultInjectionSection, parse_section
 from .errors import ConfigError, did_you_mean
 
 HELP = {"help_option_names": ["-h", "--help"]}
+FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+FOLDER_TO_BE = click.Path(file_okay=False, path_type=Path)
 
 
 @click.group(context_settings=HELP)
@@ -33,6 +35,7 @@ def check(config: Tuple[Path, ...]) -> None:
 
     Later files win, as in the host. Needs no model and no GPU.
     """
+    from .campaign_run import grid_of
     from .runtime import Runtime
 
     merged: Dict[str, Any] = {}
@@ -55,7 +58,11 @@ def check(config: Tuple[Path, ...]) -> None:
         )
         if on
     ]
-    click.echo(f"{SECTION}: ok; BER {section.ber:g} in {' and '.join(phases)}")
+    ber = f"BER {section.ber:g}"
+    if section.campaign is not None:
+        bers = grid_of(section.campaign, section.ber)
+        ber = f"campaign of {section.campaign.trials} trials at each of {len(bers)} BERs"
+    click.echo(f"{SECTION}: ok; {ber} in {' and '.join(phases)}")
     if runtime.widths is not None:
         click.echo(f"bit widths: {runtime.widths.source}, {len(runtime.widths.weights)} layers")
 
@@ -72,6 +79,66 @@ def schema() -> None:
         "$defs": definitions,
     }
     click.echo(json.dumps(document, indent=2))
+
+
+@cli.command()
+@click.argument("folders", nargs=-1, required=True, type=FOLDER, metavar="DIR...")
+@click.option(
+    "-o", "--output", type=FOLDER_TO_BE, help="Folder of the report; default: DIR if there is one."
+)
+def report(folders: Tuple[Path, ...], output: Optional[Path]) -> None:
+    """Make tables, pictures and report.html anew from the trials of a campaign.
+
+    Several DIRs are the shards of one campaign: their trials are merged.
+    """
+    from .campaign_run import closing_lines
+    from .report import campaign_table, print_table
+    from .report_files import write_report
+
+    if output is None:
+        if len(folders) > 1:
+            raise ConfigError("--output: needed to merge several folders")
+        output = folders[0]
+    summary = write_report(folders, output)
+    print_table(campaign_table(summary))
+    for line in closing_lines(summary, output):
+        click.echo(line)
+
+
+@cli.command()
+@click.argument("folder", type=FOLDER, metavar="DIR")
+@click.argument("trial", metavar="TRIAL")
+def replay(folder: Path, trial: str) -> None:
+    """Run one TRIAL of the campaign in DIR again and compare.
+
+    TRIAL is an id of trials.jsonl, for example 0.001:7. The host is started with the command
+    that the campaign was started with. Exit code 1: the result is another one.
+    """
+    from .replay import replay as run_again
+
+    result = run_again(folder, trial)
+    for name, one in (("campaign", result.then), ("replay", result.now)):
+        accuracy = ", ".join(f"{metric:.4f} %" for metric in one.metrics)
+        click.echo(f"{name + ':':10}{one.upsets:,} upsets, accuracy {accuracy}")
+    click.echo("identical" if result.agrees else "NOT identical")
+    if not result.agrees:
+        sys.exit(1)
+
+
+@cli.command()
+@click.argument("folders", nargs=-1, required=True, type=FOLDER, metavar="DIR...")
+@click.option(
+    "-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path),
+    help="File to write, .csv or .parquet.",
+)  # fmt: skip
+def export(folders: Tuple[Path, ...], output: Path) -> None:
+    """Write all trials of a campaign as one table, CSV or Parquet."""
+    from .export import write_table
+    from .report_files import merged
+
+    _, golden, results = merged(folders)
+    write_table(output, results, golden)
+    click.echo(f"{output}: {len(results):,} trials and the golden run")
 
 
 def _merged(first: Dict[str, Any], later: Dict[str, Any]) -> Dict[str, Any]:

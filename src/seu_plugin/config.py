@@ -8,7 +8,6 @@ from typing import Any, List, Literal, Mapping, Optional, Tuple, Type, TypeVar, 
 
 from pydantic import (
     BaseModel,
-    ConfigDict,
     Field,
     StrictBool,
     StrictInt,
@@ -18,12 +17,13 @@ from pydantic import (
     model_validator,
 )
 
+from .campaign_settings import CampaignSettings
 from .codecs import CODECS
 from .errors import ConfigError, did_you_mean
+from .fields import Frozen, integer, number
 from .seeding import SEED_LIMIT
 
 SECTION = "fault_injection"
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 _SWITCHES = ("enable_in_training", "enable_in_inference", "enable_in_search")
 
@@ -31,11 +31,7 @@ Word = Literal["all", "msb", "lsb"]
 Settings = TypeVar("Settings", bound="InjectionSettings")
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class LayerSelection(_Frozen):
+class LayerSelection(Frozen):
     """Glob patterns over site names. Every pattern must match at least one site."""
 
     include: Tuple[StrictStr, ...] = Field(("*",), min_length=1, description="sites to expose")
@@ -47,7 +43,7 @@ class LayerSelection(_Frozen):
         return (value,) if isinstance(value, str) else value
 
 
-class BitWidthSource(_Frozen):
+class BitWidthSource(Frozen):
     """A search output of the host."""
 
     path: StrictStr = Field(description="bit-width JSON file, relative to the working "
@@ -55,7 +51,7 @@ class BitWidthSource(_Frozen):
     index: StrictInt = Field(0, ge=0, description="which of its configurations")
 
 
-class InjectionSettings(_Frozen):
+class InjectionSettings(Frozen):
     """What :class:`~seu_plugin.FaultInjector` and the section have in common."""
 
     mode: Literal["ber"] = Field("ber", description="fault model: independent upsets at a BER")
@@ -97,21 +93,12 @@ class InjectionSettings(_Frozen):
     @field_validator("ber", mode="before")
     @classmethod
     def _number(cls, value: Any) -> Any:
-        # PyYAML reads 1e-6 as a string (YAML 1.1 wants a dot in the mantissa).
-        if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
-            if float(value) == 0.0 and re.search("[1-9]", re.split("[eE]", value)[0]):
-                raise ValueError("is too small for a float64, which would read it as 0")
-            return float(value)
-        if isinstance(value, bool) or not isinstance(value, numbers.Real):
-            raise ValueError("must be a number in [0, 1], for example 1e-6")
-        return float(value)
+        return number(value, "must be a number in [0, 1], for example 1e-6")
 
     @field_validator("seed", "trial", mode="before")
     @classmethod
     def _integer(cls, value: Any) -> Any:
-        # Of numpy, say; a bool is left to fail.
-        is_integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-        return int(value) if is_integer else value
+        return integer(value)
 
     @field_validator("bits", mode="before")
     @classmethod
@@ -152,14 +139,33 @@ class FaultInjectionSection(InjectionSettings):
     golden_run: StrictBool = Field(
         True, description="evaluate without faults first, to state what the upsets cost"
     )
-    campaign: Optional[Any] = Field(None, description="not available yet")
+    campaign: Optional[CampaignSettings] = Field(
+        None, description="many trials in place of one faulted run in validate"
+    )
 
-    @field_validator("campaign")
+    @model_validator(mode="before")
     @classmethod
-    def _not_yet(cls, value: Any) -> Any:
-        if value is not None:
-            raise ValueError("not available yet: remove the key for one faulted run per validate")
-        return value
+    def _ber_of_campaign(cls, values: Any) -> Any:
+        campaign = values.get("campaign")
+        if campaign is None or "ber" in values or values.get("enable_in_training") is True:
+            return values
+        if values.get("enable_in_search") is True:  # searched at one BER, which is to be named
+            return values
+        return {**values, "ber": 0.0}
+
+    @model_validator(mode="after")
+    def _fits_campaign(self) -> FaultInjectionSection:
+        campaign = self.campaign
+        if campaign is None or not self.enabled:
+            return self
+        if not self.enable_in_inference:
+            raise ValueError("campaign needs enable_in_inference: it evaluates trials in validate")
+        if self.bn_calibration == "both":
+            raise ValueError("bn_calibration: both is for one faulted run; allowed with campaign "
+                             "are clean, faulty")  # fmt: skip
+        if campaign.shard is not None and self.seed is None:
+            raise ValueError("campaign.shard needs a seed, the same for all shards")
+        return self
 
 
 def parse_section(raw: Any) -> FaultInjectionSection:

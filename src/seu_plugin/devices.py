@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, List, Optional, Tuple
+from typing import Any, List, Mapping, Optional, Tuple, TypeVar
 
 import torch
 
-from .errors import ConfigError
+from .errors import ConfigError, InjectionError
 from .seeding import fresh_seed
+from .statistics import SiteStatistics
+
+Value = TypeVar("Value")
 
 
 def check_device(device: Optional[str]) -> Optional[torch.device]:
@@ -42,13 +45,26 @@ def agreed_seed() -> int:
     return agreed[0]
 
 
-def on_every_rank(value: Any) -> List[Any]:
+def on_every_rank(value: Value) -> List[Value]:
     """``value`` of each rank, in order; a collective call."""
     if not _distributed() or torch.distributed.get_world_size() == 1:
         return [value]
     values: List[Any] = [None] * torch.distributed.get_world_size()
     torch.distributed.all_gather_object(values, value)
     return values
+
+
+def check_ranks_agree(sites: Mapping[str, SiteStatistics]) -> None:
+    """Raise InjectionError if the ranks of a process group did not see the same upsets."""
+    made = {name: (site.bits, site.upsets) for name, site in sites.items()}
+    for other, theirs in enumerate(on_every_rank(made)):
+        for name, (bits, upsets) in theirs.items():
+            if made[name] != (bits, upsets):
+                raise InjectionError(
+                    f"site {name!r}: rank {rank()} saw {made[name][1]} upsets in "
+                    f"{made[name][0]} bits, rank {other} {upsets} in {bits}: the ranks did not "
+                    "run the same forwards, so their accuracies cannot be put together"
+                )
 
 
 def autocast_state(device_type: str) -> Tuple[Any, ...]:

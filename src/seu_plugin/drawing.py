@@ -31,10 +31,16 @@ class MapDrawer:
         self._site, self._seed = site, seed
         self._settings = settings
         self._stream = Stream(seed, site)
+        self._given: Optional[FaultMap] = None
         self._ahead: Optional[Tuple[Tuple[int, int], Future[FaultMap]]] = None
 
+    def start_trial(self, settings: InjectionSettings, given: Optional[FaultMap] = None) -> None:
+        """Draw for these settings from now on; or not at all: ``given`` is the map."""
+        self.wait()
+        self._settings, self._given = settings, given
+
     def worth_drawing_ahead(self, width: int) -> bool:
-        return self.words * width * self._settings.ber >= AHEAD_FROM
+        return self._given is None and self.words * width * self._settings.ber >= AHEAD_FROM
 
     def draw_ahead(self, width: int, draw: int) -> None:
         """Begin to draw in the background what :meth:`draw` is expected to be asked for."""
@@ -45,6 +51,8 @@ class MapDrawer:
 
     def draw(self, width: int, draw: int) -> FaultMap:
         """The upsets in the selected bits of the map of this width and exposure draw."""
+        if self._given is not None:
+            return self._given
         key, self._ahead, ahead = (width, draw), None, self._ahead
         if ahead is not None:
             drawn = ahead[1].result()
@@ -63,6 +71,7 @@ class MapDrawer:
         ber = self._settings.ber
         return (
             device.type == "cuda"
+            and self._given is None
             and DEVICE_FROM <= ber < 1.0
             and self.words * width * ber >= DEVICE_UPSETS
             and self.words * width < BITS_LIMIT

@@ -10,7 +10,7 @@ import torch
 
 from .drawing import MapDrawer, selected_bits
 from .errors import InjectionError
-from .fault_map import MAX_WIDTH
+from .fault_map import MAX_WIDTH, FaultMap
 from .forward_state import ForwardState
 from .placement import PlacedMap, PlacedMasks
 from .reading import Reader
@@ -34,19 +34,35 @@ class ExposedSite:
         self.reset()
 
     def reset(self) -> None:
+        self.clean_widths: Dict[int, None] = {}  # an ordered set
+        self.start_trial()
+        if self._cache is not None:
+            self._cache.clear()
+
+    def start_trial(self, given: Optional[FaultMap] = None) -> None:
+        """Statistics start at zero and fault maps are those of the settings that hold now, or
+        ``given``; the kept weight stays."""
         self.depth = 0
         self.calls = 0
         self.counter = Counter(self.site.name)
         self._counts: Optional[torch.Tensor] = None  # upsets and words hit, still on a GPU
-        self.forget()
+        self._drawer.start_trial(self._state.settings, given)
+        self._forget_maps()
 
     def forget(self) -> None:
         """Let go of fault maps and of the kept weight."""
-        self._draw: Optional[int] = None
-        self._maps: Dict[Tuple[int, torch.device], Optional[PlacedMap]] = {}
         self._drawer.wait()
+        self._forget_maps()
         if self._cache is not None:
             self._cache.clear()
+
+    def _forget_maps(self) -> None:
+        self._draw: Optional[int] = None
+        self._maps: Dict[Tuple[int, torch.device], Optional[PlacedMap]] = {}
+
+    def static_upsets(self, width: int) -> int:
+        """Upsets of the site's static map at ``width``."""
+        return self._drawer.draw(width, 0).upsets
 
     def statistics(self) -> SiteStatistics:
         """What the counters say; waits for the device if that draws maps itself."""
@@ -106,6 +122,8 @@ class ExposedSite:
         self.calls += 1
         if not state.exposes(layer.training):
             state.note_clean(layer.training)
+            if state.observer is not None and not state.calibrating:
+                self.clean_widths[self._width(args, kwargs)] = None
             return quantize(*args, **kwargs)
         state.trained = state.trained or layer.training
         width = self._width(args, kwargs)

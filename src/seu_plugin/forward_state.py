@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import Dict, Iterator, List, Optional
+from typing import Any, Callable, Dict, Iterator, List, Optional
 
 import torch
 from torch import nn
@@ -32,7 +32,8 @@ class ForwardState:
         self.seed = seed
         self.device = device
         self.codec = codec(settings.encoding)
-        self.next_draw = exposure_draw
+        self.next_draw = self._first_draw = exposure_draw
+        self.observer: Optional[Callable[[Any], None]] = None
         self.suspensions = 0
         self._root: Optional[nn.Module] = None
         self._norms: List[nn.Module] = []
@@ -43,12 +44,23 @@ class ForwardState:
         self.trained = False
         self.used_clean: Dict[str, None] = {}  # an ordered set
         self._new_forward = False
-        self._calibrating = False
+        self._calibrating = self._calibrates = False
         self._depth = 0
         self._with_gradient = False
         self._recompute_draw: Optional[int] = None  # of the last forward with gradients
         self._awaiting_backward = 0  # forwards that a recomputation could belong to
         self._recomputed = False
+
+    def start_trial(self, settings: InjectionSettings) -> None:
+        """Other settings hold from the next forward on."""
+        self.settings = settings
+        self.next_draw = self._first_draw
+        self.reset()
+
+    @property
+    def calibrating(self) -> bool:
+        """Whether the forward that runs now calibrates BatchNorm, under faults or not."""
+        return self._calibrates
 
     def watch(self, root: nn.Module) -> None:
         """``root`` is the module whose forwards count."""
@@ -59,7 +71,8 @@ class ForwardState:
     def root_forward(self) -> Iterator[None]:
         if self._depth == 0:
             self._new_forward = True
-            self._calibrating = self._is_clean_calibration()
+            self._calibrates = self._is_calibration()
+            self._calibrating = self._calibrates and self.settings.bn_calibration == "clean"
             # Asked here: inside a reentrant checkpoint gradients are off.
             self._with_gradient = torch.is_grad_enabled()
         self._depth += 1
@@ -68,19 +81,25 @@ class ForwardState:
         finally:
             self._depth -= 1
             if self._depth == 0:
-                self._calibrating = False
+                self._calibrating = self._calibrates = False
 
-    def _is_clean_calibration(self) -> bool:
+    @property
+    def outermost(self) -> bool:
+        """Whether the forward that runs now is one of the root, not one inside it."""
+        return self._depth == 1
+
+    def _is_calibration(self) -> bool:
         # The host calibrates BatchNorm with the model in eval mode and its BatchNorms alone
         # in train mode (util/utils.py, reset_batchnorm_stats).
-        if self.settings.bn_calibration != "clean" or self._root is None or self._root.training:
+        if self._root is None or self._root.training:
             return False
         return any(norm.training for norm in self._norms)
 
     def exposes(self, training: bool) -> bool:
         """Whether a site used now, by a layer in this mode, is to be faulted."""
         if self._depth == 0:  # a part of the model was called
-            self._calibrating = self._is_clean_calibration()
+            clean = self.settings.bn_calibration == "clean"
+            self._calibrating = clean and self._is_calibration()
         if self.suspensions or self._calibrating:
             return False
         if training:

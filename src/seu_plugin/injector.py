@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from contextlib import contextmanager
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Union
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Union
 
 import torch
 from torch import nn
@@ -13,8 +13,9 @@ from .activations import FreshStepSizes
 from .config import InjectionSettings, parse_settings
 from .dense_map import free_buffers
 from .devices import agreed_seed, check_device, rank
-from .errors import ConfigError, InjectionError, SeuWarning
+from .errors import ConfigError, InjectionError, SeuWarning, SiteError, did_you_mean
 from .exposure import ExposedSite
+from .fault_map import FaultMap
 from .forward_state import ForwardState
 from .forwards import TakenForward
 from .interception import give_back, take_over
@@ -105,6 +106,7 @@ class FaultInjector:
         self._exposed = [ExposedSite(site, self._state) for site in self.sites]
         self._taken: List[TakenForward] = []
         self._fresh: Optional[FreshStepSizes] = None
+        self._given: Optional[Mapping[str, FaultMap]] = None
 
     @classmethod
     def from_settings(
@@ -140,6 +142,7 @@ class FaultInjector:
             if width is not None:
                 site.step_size(width)
         self._state.reset()
+        self._given = None
         for exposed in self._exposed:
             exposed.reset()
         self._taken = take_over(self.model, self._exposed, self._state, repr(self))
@@ -162,8 +165,66 @@ class FaultInjector:
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
         if error is None:
             self.disable()
-        elif self._taken:
-            self._restore()  # the error in flight says more than our checks would
+        else:
+            self.release()  # the error in flight says more than our checks would
+
+    def start_trial(
+        self,
+        trial: int,
+        ber: Optional[float] = None,
+        fault_maps: Optional[Mapping[str, FaultMap]] = None,
+    ) -> None:
+        """While enabled: go on with another fault map, at another BER if that is given, as a new
+        injector would, but keep the quantized weights. Statistics start at zero.
+
+        ``fault_maps``: upset what these say, by site name, and nothing else; static.
+
+        Raises ConfigError for a bad number, SiteError for a site that is not selected.
+        """
+        if not self._taken:
+            raise InjectionError(f"{self!r}: start_trial before enable")
+        old = self.settings
+        named = {name: getattr(old, name) for name in InjectionSettings.model_fields}
+        changed: Dict[str, Any] = {"trial": trial, "ber": old.ber if ber is None else ber}
+        if fault_maps is not None:
+            known = [site.name for site in self.sites]
+            for name in fault_maps:
+                if name not in known:
+                    raise SiteError(f"no selected site {name!r}{did_you_mean(name, known)}")
+            changed.update(ber=0.0, persistence="static")
+        self.settings = parse_settings({**named, **changed})
+        self._given = fault_maps
+        self._state.start_trial(self.settings)
+        for exposed in self._exposed:
+            name = exposed.site.name
+            exposed.start_trial(None if fault_maps is None else fault_maps.get(name))
+
+    def keep_step_sizes(self) -> None:
+        """While enabled: activation step sizes that clean forwards have initialized stay."""
+        self._fresh = FreshStepSizes(self.model)
+
+    def release(self) -> None:
+        """Give the model back as :meth:`disable` does, without its checks."""
+        if self._taken:
+            self._restore()
+
+    def check_trial(self) -> None:
+        """While enabled: the checks of :meth:`disable` for the trial that ends now."""
+        self._check()
+
+    def observe(self, observer: Optional[Callable[[Any], None]]) -> None:
+        """Show the output of each forward of the model to ``observer``, but for those that
+        calibrate BatchNorm."""
+        self._state.observer = observer
+
+    def clean_widths(self) -> Dict[str, List[int]]:
+        """Widths that sites were used at, without faults and under an observer, since
+        :meth:`enable`."""
+        return {e.site.name: list(e.clean_widths) for e in self._exposed}
+
+    def has_static_upset(self, widths: Mapping[str, Sequence[int]]) -> bool:
+        """Whether the static maps of this trial upset anything at these widths by site name."""
+        return any(e.static_upsets(width) for e in self._exposed for width in widths[e.site.name])
 
     @contextmanager
     def suspended(self) -> Iterator[None]:
@@ -197,6 +258,9 @@ class FaultInjector:
         for exposed in self._exposed:
             exposed.check()
         statistics = list(self.statistics().values())
+        if self._given is not None:
+            self._check_given(self._given)
+            return
         check_upsets(statistics)
         unexposed = [s.name for s in statistics if not s.bits]
         if not unexposed or self.settings.ber == 0.0:
@@ -206,6 +270,15 @@ class FaultInjector:
         warnings.warn(
             f"{self!r}: no forward passed through {', '.join(unexposed)}", SeuWarning, stacklevel=3
         )
+
+    def _check_given(self, fault_maps: Mapping[str, FaultMap]) -> None:
+        made = self.statistics()
+        for name, fault_map in fault_maps.items():
+            if made[name].upsets != fault_map.upsets * max(made[name].maps, 1):
+                raise InjectionError(
+                    f"site {name!r} was to have {fault_map.upsets} upsets and had "
+                    f"{made[name].upsets}: {self._why_not()}"
+                )
 
     def _why_not(self) -> str:
         if any(exposed.counter.forwards for exposed in self._exposed):

@@ -47,7 +47,11 @@ class _RootForward(TakenForward):
         with self._state.root_forward():
             for exposed in self._sites:
                 exposed.draw_ahead()
-            return self.original(*args, **kwargs)
+            output = self.original(*args, **kwargs)
+            state = self._state
+            if state.observer is not None and state.outermost and not state.calibrating:
+                state.observer(output)
+            return output
 
 
 class _LayerForward(TakenForward):

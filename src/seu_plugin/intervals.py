@@ -93,9 +93,7 @@ def stein_interval(values: Sequence[float], pilot: int, confidence: float) -> In
     return Interval(mean - half, mean + half)
 
 
-def sample_size(
-    population: int, margin: float, confidence: float, proportion: float = 0.5
-) -> int:
+def sample_size(population: int, margin: float, confidence: float, proportion: float = 0.5) -> int:
     """Single faults to inject, out of ``population`` possible ones, to know the proportion that
     does harm to within ``margin`` (both in 0 ... 1).
 

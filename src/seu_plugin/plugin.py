@@ -23,18 +23,35 @@ def rfquant_host_modules() -> Mapping[str, str]:
     return {"util.fault_injector": "seu_plugin.compat"}
 
 
+#: Options of rfquant-run that stand for a key of ``campaign``.
+_OPTIONS = {
+    "shard": "I/N: run only every N-th trial of the campaign, from the I-th on (0 <= I < N)",
+    "workers": "number of processes that run the trials of the campaign",
+    "output": "folder of the results of the campaign",
+}
+
+
 @hookimpl
-def rfquant_configure(config: Any, manager: pluggy.PluginManager) -> None:
+def rfquant_options() -> Mapping[str, str]:
+    return {f"--{name}": meaning for name, meaning in _OPTIONS.items()}
+
+
+@hookimpl
+def rfquant_configure(
+    config: Any, manager: pluggy.PluginManager, options: Mapping[str, str]
+) -> None:
     settings = config if isinstance(config, Mapping) else vars(config)
+    chosen = {name: options[name] for name in _OPTIONS if name in options}
     runtime: Any = manager.get_plugin(_RUNTIME)
     section: Any = None
     if _SECTION in settings:
         from .config import parse_section
 
-        section = parse_section(settings[_SECTION])
+        section = parse_section(_with_options(settings[_SECTION], chosen))
         if not section.enabled:
             section = None
     else:
+        _with_options(None, chosen)
         for name in settings:
             # Its user would believe a clean run to be a faulted one.
             if nearest(str(name).lower(), [_SECTION], cutoff=0.85):
@@ -53,4 +70,18 @@ def rfquant_configure(config: Any, manager: pluggy.PluginManager) -> None:
                 f"{_SECTION}.bit_width_config: cannot be combined with search: true, which "
                 "evaluates the widths that it finds; remove the key"
             )
-        manager.register(Runtime(section), _RUNTIME)
+        manager.register(Runtime(section, config), _RUNTIME)
+
+
+def _with_options(section: Any, chosen: Mapping[str, str]) -> Any:
+    """The section as the command line changes it; the host's own is left alone."""
+    if not chosen:
+        return section
+    campaign = section.get("campaign") if isinstance(section, Mapping) else None
+    if not isinstance(campaign, Mapping):
+        raise ConfigError(
+            f"--{next(iter(chosen))}: is for a campaign, and the configuration has no "
+            f"{_SECTION}.campaign"
+        )
+    values = {k: int(v) if k == "workers" and v.isdecimal() else v for k, v in chosen.items()}
+    return {**section, "campaign": {**campaign, **values}}

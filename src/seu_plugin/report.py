@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from .statistics import SiteStatistics
+from .summary import Summary
 
 
 def injection_table(sites: Sequence[SiteStatistics], seed: Optional[int]) -> Table:
@@ -34,6 +35,28 @@ def _counts(sites: Sequence[SiteStatistics]) -> List[str]:
         rounded(sum(s.expected for s in sites)),
         f"{sum(s.words_hit for s in sites):,}",
     ]
+
+
+def campaign_table(summary: Summary) -> Table:
+    """Accuracy by BER, with intervals over fault maps."""
+    sure = f"{100 * summary.confidence:g} %"
+    table = Table(title="Accuracy under upsets", title_justify="left")
+    several = len(summary.golden) > 1
+    if several:
+        table.add_column("Arch", justify="right")
+    for name in ("BER", "Trials", "Upsets", "Mean %", "Drop", f"{sure} interval", "Worst %"):
+        table.add_column(name, justify="right")
+    if summary.max_drop is not None:
+        table.add_column(f"Drop > {summary.max_drop:g}", justify="right")
+    for b in summary.bers:
+        row = [
+            f"{b.ber:.3g}", f"{b.trials:,}", rounded(b.upsets), f"{b.mean:.2f}", f"{b.drop:.2f}",
+            f"{b.drop_t.low:.2f} ... {b.drop_t.high:.2f}", f"{b.worst:.2f}",
+        ]  # fmt: skip
+        if b.exceeding is not None:
+            row.append(f"{100 * b.exceeding:.0f} %")
+        table.add_row(*([str(b.architecture)] if several else []), *row)
+    return table
 
 
 def rounded(number: float) -> str:

@@ -45,15 +45,16 @@ class ResultStore:
     def _resume(self, manifest: Mapping[str, Any]) -> None:
         path = self.folder / MANIFEST
         if path.exists():
-            check_same_campaign(read_manifest(self.folder), manifest, self.folder)
+            there = read_manifest(self.folder)
+            check_same_campaign(there, manifest["identity"], self.folder, manifest["shard"])
             rows, complete = read_rows(self.folder / TRIALS)
             self._file.truncate(complete)
             for result in rows:
                 self._take(result)
+            manifest = {**manifest, "started": there.get("started")}
         elif self._file.tell():
             raise ConfigError(f"output: {self.folder} has a {TRIALS} but no {MANIFEST}")
-        else:
-            write_whole(path, json.dumps(manifest, indent=2) + "\n")
+        write_whole(path, json.dumps(manifest, indent=2) + "\n")  # the plan may have grown
 
     def append(self, result: TrialResult) -> None:
         """Write one row to disk. A second row of the same trial is an error."""
@@ -113,22 +114,20 @@ def read_rows(path: Path) -> Tuple[List[TrialResult], int]:
 
 
 def check_same_campaign(
-    there: Mapping[str, Any], wanted: Mapping[str, Any], folder: Path, shards: bool = False
+    there: Mapping[str, Any], identity: Mapping[str, Any], folder: Path, shard: Optional[str] = None
 ) -> None:
-    """Raise ConfigError, naming what differs, unless both manifests describe one campaign.
-
-    ``shards``: of which only the part of the trials may differ.
-    """
-    if there.get("campaign_hash") == wanted["campaign_hash"] and (
-        shards or there.get("shard") == wanted["shard"]
-    ):
-        return
-    one, two = _flat(there.get("identity", {})), _flat(wanted["identity"])
-    different = sorted(k for k in {*one, *two} if one.get(k, two) != two.get(k, one)) or ["shard"]
-    raise ConfigError(
-        f"output: {folder} holds another campaign; it differs in {', '.join(different)}: choose "
-        "another folder, or remove this one"
-    )
+    """Raise ConfigError, naming what differs, unless the manifest ``there`` is of the campaign
+    with this ``identity`` (or a part of one) and, if given, of this shard of it."""
+    known = there.get("identity", {})
+    one, two = _flat({key: known.get(key) for key in identity}), _flat(identity)
+    different = sorted(key for key in {*one, *two} if one.get(key, two) != two.get(key, one))
+    if shard is not None and there.get("shard") != shard:
+        different.append("shard")
+    if different:
+        raise ConfigError(
+            f"output: {folder} holds another campaign; it differs in {', '.join(different)}: "
+            "choose another folder, or remove this one"
+        )
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> Dict[str, Any]:

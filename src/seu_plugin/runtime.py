@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import random
 import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple
 
-import numpy as np
-import torch
-
 from rfquant_hooks.contract import BitWidths, Phase, PhaseOutcome, hookimpl
 
-from .bit_widths import apply_bit_widths, check_bit_widths, dynamic_layers, read_bit_widths
+from .bit_widths import (
+    apply_bit_widths,
+    check_bit_widths,
+    check_widths_used,
+    read_bit_widths,
+)
 from .config import SECTION, FaultInjectionSection
-from .devices import check_device, on_every_rank, rank
-from .errors import BitWidthError, InjectionError, SeuError
+from .devices import check_device, check_ranks_agree, rank
+from .errors import InjectionError, SeuError
+from .host_campaign import HostCampaign
 from .injector import FaultInjector
 from .report import accuracy_lines, calibration_lines, rounded
+from .run_state import host_rng_restored
 from .sites import check_grids, select_sites
 
 Run = Callable[[], PhaseOutcome]
@@ -28,7 +31,7 @@ _CALIBRATED = {"clean": "with clean weights", "faulty": "under the same upsets, 
 class Runtime:
     """Brackets the host's phases with the injector. Raises SeuError for a bad file at once."""
 
-    def __init__(self, section: FaultInjectionSection) -> None:
+    def __init__(self, section: FaultInjectionSection, config: Any = None) -> None:
         self.section = self.requested = section
         self.widths: Optional[BitWidths] = None
         self._active: List[FaultInjector] = []
@@ -37,6 +40,10 @@ class Runtime:
         self._calibrated = False  # since the last faulted run began
         with _at(f"{SECTION}."):
             check_device(section.device)
+        self._campaign: Optional[HostCampaign] = None
+        if section.campaign is not None:
+            with _at(f"{SECTION}.campaign."):
+                self._campaign = HostCampaign(section, config or {}, self._say)
         source = section.bit_width_config
         if source is not None:
             with _at(f"{SECTION}.bit_width_config: "):
@@ -82,6 +89,9 @@ class Runtime:
     def _validate(self, phase: Phase, run: Run) -> PhaseOutcome:
         if phase.bit_widths is not None:
             apply_bit_widths(phase.model, phase.bit_widths)
+        if self._campaign is not None:
+            self._injected = True  # a worker ends inside; trials that did not inject are errors
+            return self._campaign.validate(phase, run)
         golden: Sequence[float] = ()
         if self.section.golden_run:
             self._say("golden run (no upsets):")
@@ -118,8 +128,9 @@ class Runtime:
         with self._enabled(injector):
             outcome = run()
         if phase.bit_widths is not None:
-            check_evaluated_widths(injector, phase.bit_widths)
-        check_ranks_agree(injector)
+            used = {name: site.widths for name, site in injector.statistics().items()}
+            check_widths_used(phase.model, phase.bit_widths, used)
+        check_ranks_agree(injector.statistics())
         return outcome, injector
 
     def _train(self, phase: Phase, run: Run) -> PhaseOutcome:
@@ -139,7 +150,7 @@ class Runtime:
     def _at_changing_widths(self, injector: FaultInjector, what: str, run: Run) -> PhaseOutcome:
         with self._enabled(injector, widths_set_later=True):
             outcome = run()
-        check_ranks_agree(injector)
+        check_ranks_agree(injector.statistics())
         sites = injector.statistics().values()
         self._say(
             f"{what}: {sum(s.upsets for s in sites):,} upsets in "
@@ -158,6 +169,8 @@ class Runtime:
 
     def _calibrate(self, run: Run) -> Optional[PhaseOutcome]:
         self._calibrated = True
+        if self._campaign is not None and not self._active:
+            return self._campaign.calibrate(run)
         if not self._active or self._active[-1].settings.bn_calibration == "faulty":
             return None
         with self._active[-1].suspended():
@@ -179,19 +192,6 @@ class Runtime:
             print(f"seu-plugin: {line}", flush=True)
 
 
-def check_ranks_agree(injector: FaultInjector) -> None:
-    """Raise InjectionError if the ranks of a process group did not see the same upsets."""
-    made = {name: (site.bits, site.upsets) for name, site in injector.statistics().items()}
-    for other, theirs in enumerate(on_every_rank(made)):
-        for name, (bits, upsets) in theirs.items():
-            if made[name] != (bits, upsets):
-                raise InjectionError(
-                    f"site {name!r}: rank {rank()} saw {made[name][1]} upsets in "
-                    f"{made[name][0]} bits, rank {other} {upsets} in {bits}: the ranks did not "
-                    "run the same forwards, so their accuracies cannot be put together"
-                )
-
-
 @contextmanager
 def _at(place: str) -> Iterator[None]:
     """Put the place in the YAML in front of what is wrong with it."""
@@ -209,33 +209,3 @@ def find_file(path: str) -> Path:
     except OSError:  # a name too long, say: reading it tells why
         missing = False
     return beside_script if missing and beside_script.parent.is_dir() else Path(path)
-
-
-def check_evaluated_widths(injector: FaultInjector, widths: BitWidths) -> None:
-    """Raise BitWidthError if the host evaluated other widths than it was given."""
-    wanted = {
-        layer.name: width for layer, width in zip(dynamic_layers(injector.model), widths.weights)
-    }
-    for name, site in injector.statistics().items():
-        if name in wanted and site.widths != (wanted[name],):
-            evaluated = ", ".join(map(str, site.widths))
-            instead = f"evaluated it at {evaluated}" if evaluated else "did not evaluate it"
-            raise BitWidthError(
-                f"{widths.source}: gives {name!r} {wanted[name]} bits, but the host {instead}"
-            )
-
-
-@contextmanager
-def host_rng_restored() -> Iterator[None]:
-    """The golden run leaves the host's generators as it found them, so that the faulted run
-    sees the same data in the same order and a later phase the numbers of a single run."""
-    python, numpy, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else None
-    try:
-        yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numpy)
-        torch.set_rng_state(cpu)
-        if cuda is not None:
-            torch.cuda.set_rng_state_all(cuda)

@@ -28,12 +28,15 @@ class Trial:
 
     @property
     def id(self) -> str:
-        """As in ``trials.jsonl``: ``0.001:7``, ``layer1.0.conv1#3:7``, or ``golden``."""
+        """As in ``trials.jsonl``: ``golden``, ``0.001:7``, ``layer1.0.conv1#3:7`` (with ``x2`` for
+        two upsets), ``layer1.0.conv1#3:word7`` where every word is tried."""
         if self == Trial(0):
             return GOLDEN
         if self.ber is not None:
             return f"{self.ber!r}:{self.number}"
-        return f"{stratum(self.site, self.bit)}:{self.number}"
+        several = f"x{self.placed}" if self.placed > 1 else ""
+        number = f"word{self.number}" if self.exhaustive else self.number
+        return f"{stratum(self.site, self.bit)}{several}:{number}"
 
 
 def stratum(site: Optional[str], bit: Optional[int]) -> str:

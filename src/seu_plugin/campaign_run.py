@@ -1,0 +1,195 @@
+"""Campaigns: a golden run and many trials, from the plan to the report."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
+
+import numpy as np
+import torch
+
+from . import __version__
+from .campaign_settings import GRID, CampaignSettings
+from .config import InjectionSettings
+from .devices import on_every_rank, rank
+from .errors import InjectionError, SeuError
+from .evaluation import Evaluation
+from .progress import CampaignProgress
+from .report_files import write_report
+from .results import ResultStore
+from .schedule import batches
+from .strata import strata
+from .summary import Summary
+from .trials import Trial, TrialResult, same
+
+#: Runs trials, in any order, and gives each one's result.
+Engine = Callable[[Sequence[Trial]], Iterable[TrialResult]]
+Say = Callable[[str], None]
+
+#: Settings that decide what a trial gives.
+_IDENTITY = (
+    "mode", "encoding", "bits", "layers", "persistence", "bn_calibration", "enable_in_training",
+    "enable_in_inference",
+)  # fmt: skip
+
+
+class CampaignRun:
+    """One campaign over one :class:`~seu_plugin.evaluation.Evaluation`.
+
+    ``bers`` is the grid; ``about`` goes into the manifest (command, host). On every rank of a
+    process group the same trials run; rank 0 alone writes and speaks.
+    """
+
+    def __init__(
+        self,
+        evaluation: Evaluation,
+        campaign: CampaignSettings,
+        bers: Tuple[float, ...],
+        folder: Path,
+        say: Say,
+        about: Optional[Mapping[str, Any]] = None,
+    ) -> None:
+        self.evaluation, self.campaign, self.bers = evaluation, campaign, bers
+        self.folder, self._say, self._about = folder, say, dict(about or {})
+        self.strata: Dict[str, int] = {}
+
+    def identity(self) -> Dict[str, Any]:
+        """What must agree for two results to belong together; after the golden run."""
+        return {
+            "section": section_identity(self.evaluation.injector.settings, self.campaign),
+            "seed": self.evaluation.seed,
+            "widths": self.evaluation.widths,
+            "model": self.evaluation.weights_digest,
+        }
+
+    def run(self, golden: TrialResult, engine: Optional[Engine] = None) -> Optional[Summary]:
+        """Run what is missing and write the report; the summary on rank 0.
+
+        Raises ConfigError if the folder holds another campaign, InjectionError if ``golden`` is
+        not what the golden run gave when the campaign began.
+        """
+        if self.campaign.sensitivity is not None:
+            self.strata = strata(self.evaluation.memory, self.campaign.sensitivity)
+        with self._results(golden) as (results, append):
+            known = len(results)
+            if known:
+                self._say(f"{self.folder} has {known:,} trials already: only others are run")
+            with CampaignProgress(self._say, quiet=rank() != 0) as progress:
+                for batch in batches(self.campaign, self.bers, self.strata, golden, results):
+                    missing = [trial for trial in batch.trials if trial.id not in results]
+                    progress.begin(batch.title, len(missing))
+                    for result in (engine or self._here)(missing):
+                        append(result)
+                        progress.advance(result)
+        return write_report([self.folder], self.folder) if rank() == 0 else None
+
+    def _here(self, trials: Sequence[Trial]) -> Iterator[TrialResult]:
+        return map(self.evaluation.trial, trials)
+
+    @contextmanager
+    def _results(
+        self, golden: TrialResult
+    ) -> Iterator[Tuple[Dict[str, TrialResult], Callable[[TrialResult], None]]]:
+        """Results by trial id, and what takes another: the store on rank 0, memory elsewhere."""
+        store: Optional[ResultStore] = None
+        trouble: Optional[SeuError] = None
+        if rank() == 0:
+            try:
+                store = ResultStore(self.folder, self.manifest())
+                check_golden(store, golden)
+            except SeuError as error:
+                trouble = error
+        shared = on_every_rank((trouble, {} if store is None else store.results))[0]
+        try:
+            if shared[0] is not None:
+                raise shared[0]
+            if store is not None:
+                yield store.results, store.append
+            else:
+                memory = shared[1]
+                yield memory, lambda result: memory.update({result.trial.id: result})
+        finally:
+            if store is not None:
+                store.close()
+
+    def manifest(self) -> Dict[str, Any]:
+        """The contents of ``manifest.json``."""
+        identity = self.identity()
+        cuda = torch.cuda.is_available()
+        return {
+            "format": 1,
+            "campaign_hash": digest(identity),
+            "identity": identity,
+            "shard": self.campaign.shard or "0/1",
+            "seed": self.evaluation.seed,
+            "plan": self.campaign.model_copy(update={"ber": self.bers}).model_dump(mode="json"),
+            "strata": self.strata,
+            "versions": {
+                "seu-plugin": __version__,
+                "torch": torch.__version__,
+                "numpy": np.__version__,
+                "python": platform.python_version(),
+                "platform": platform.platform(),
+            },
+            "device": torch.cuda.get_device_name() if cuda else f"CPU {platform.machine()}",
+            "threads": self.campaign.threads or torch.get_num_threads(),
+            "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            **self._about,
+        }
+
+
+def check_golden(store: ResultStore, golden: TrialResult) -> None:
+    """Keep the golden run; raise InjectionError if the campaign began with another."""
+    if store.golden is None:
+        store.append(golden)
+    elif not same(store.golden, golden):
+        raise InjectionError(
+            f"{store.folder}: the golden run now gives {_percent(golden)}, and gave "
+            f"{_percent(store.golden)} (or other outputs) when the campaign began: the data, the "
+            "libraries or the number of threads have changed; choose another output"
+        )
+
+
+def _percent(result: TrialResult) -> str:
+    return ", ".join(f"{metric:.4f} %" for metric in result.metrics)
+
+
+def section_identity(settings: InjectionSettings, campaign: CampaignSettings) -> Dict[str, Any]:
+    """The settings that decide what a trial gives, for the manifest."""
+    dumped = settings.model_dump(mode="json", include=set(_IDENTITY))
+    return {**dumped, "outcomes": campaign.outcomes}
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of a JSON document."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def grid_of(campaign: CampaignSettings, ber: Optional[float]) -> Tuple[float, ...]:
+    """The BERs of a campaign: its own, or else the one of the section, or else 1e-6 ... 1e-2."""
+    if campaign.ber is not None:
+        return campaign.ber
+    return (ber,) if ber else GRID
+
+
+def closing_lines(summary: Summary, folder: Path) -> List[str]:
+    """What a campaign ends with."""
+    lines = []
+    for position, threshold in enumerate(summary.thresholds):
+        which = f" of architecture {position}" if len(summary.thresholds) > 1 else ""
+        lines.append(
+            f"accuracy{which} has dropped by {threshold.max_drop:g} percentage points at "
+            f"{threshold.text()}"
+        )
+    skipped = summary.trials - summary.ran
+    lines.append(
+        f"{summary.trials:,} trials, of which {skipped:,} had no upset and took the golden result"
+    )
+    lines.append(f"report: {folder / 'report.html'}")
+    return lines

@@ -1,0 +1,168 @@
+"""One model, evaluated without faults and then under one trial after the other."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from typing import Callable, Dict, List, Optional
+
+import torch
+from torch import nn
+
+from rfquant_hooks.contract import PhaseOutcome
+
+from .config import InjectionSettings
+from .devices import check_ranks_agree, on_every_rank
+from .drawing import selected_bits
+from .errors import ConfigError, InjectionError
+from .injector import FaultInjector
+from .outcomes import OutputRecorder, Recorded, compare
+from .run_state import Calibrations, RunState
+from .strata import Memory, place
+from .trials import Trial, TrialResult
+
+Run = Callable[[], PhaseOutcome]
+
+
+class Evaluation:
+    """Runs ``run`` with the model under one fault map after the other; nothing else differs.
+
+    BatchNorm is calibrated once, by the golden run, unless ``bn_calibration`` is ``faulty``;
+    quantized weights are kept from trial to trial; a trial whose map has no upset takes the
+    golden result without a run. Use as a context manager: afterwards the model is as a clean
+    run left it.
+    """
+
+    def __init__(
+        self, model: nn.Module, run: Run, settings: InjectionSettings, outcomes: bool = True
+    ) -> None:
+        self.model = model
+        self._run = run
+        self.injector = FaultInjector.from_settings(model, settings)
+        self.seed = self.injector.seed
+        self.calibrations = Calibrations(model)
+        self._recorder = OutputRecorder() if outcomes else None
+        self._outputs: Optional[Recorded] = None
+        self._before: Optional[RunState] = None
+        self._after: Optional[RunState] = None
+        self.widths: Dict[str, List[int]] = {}
+        self.golden_outcome: Optional[PhaseOutcome] = None
+
+    def __enter__(self) -> Evaluation:
+        self.injector.enable(widths_set_later=True)
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        self.injector.release()  # every trial was checked on its own
+        if error is None and self._after is not None:
+            self._after.restore()
+
+    def golden(self) -> TrialResult:
+        """The run without faults. Raises ConfigError if it gives no accuracy."""
+        started = time.perf_counter()
+        self._before = RunState(self.model)
+        self.injector.observe(self._recorder or _ignore)
+        with self.injector.suspended():
+            outcome = self._run()
+        self._after = RunState(self.model)
+        self.widths = self.injector.clean_widths()
+        self.injector.observe(self._recorder)
+        self.injector.keep_step_sizes()
+        if not outcome.metrics:
+            raise ConfigError("campaign: the host's validate returned no accuracy to compare")
+        unused = [name for name, widths in self.widths.items() if not widths]
+        if len(unused) == len(self.widths):
+            raise InjectionError("campaign: not one forward passed through a selected site")
+        if self._recorder is not None:
+            self._outputs = self._recorder.taken()
+        self.golden_outcome = outcome
+        return TrialResult(
+            Trial(0),
+            tuple(outcome.metrics),
+            bits=self.bits,
+            outcomes=compare(self._outputs, self._outputs),
+            seconds=time.perf_counter() - started,
+        )
+
+    @property
+    def memory(self) -> Memory:
+        """Words and exposed bits of each site. Raises ConfigError if it was used at several
+        widths: bit positions then mean several things."""
+        found = {}
+        for site in self.injector.sites:
+            widths = self.widths[site.name]
+            if len(widths) > 1:
+                raise ConfigError(
+                    f"campaign.sensitivity: site {site.name!r} was evaluated at several widths "
+                    f"({', '.join(map(str, widths))}): evaluate one architecture at a time"
+                )
+            for width in widths:
+                mask = selected_bits(self.injector.settings.bits, width)
+                found[site.name] = site.words, [b for b in range(width) if mask >> b & 1]
+        return found
+
+    @property
+    def bits(self) -> int:
+        """Stored bits under exposure, once for each width that a site was used at."""
+        chosen = self.injector.settings.bits
+        return sum(
+            site.words * bin(selected_bits(chosen, width)).count("1")
+            for site in self.injector.sites
+            for width in self.widths[site.name]
+        )
+
+    def trial(self, trial: Trial) -> TrialResult:
+        """One trial; the golden run comes first."""
+        started = time.perf_counter()
+        golden = self.golden_outcome
+        if golden is None or self._before is None:
+            raise InjectionError("a trial needs the golden run first")
+        if trial.ber is not None:
+            self.injector.start_trial(trial.number, trial.ber)
+            if self._is_static() and not self.injector.has_static_upset(self.widths):
+                return TrialResult(
+                    trial, tuple(golden.metrics), bits=self.bits, ran=False,
+                    outcomes=compare(self._outputs, self._outputs),
+                    seconds=time.perf_counter() - started,
+                )  # fmt: skip
+        else:
+            self.injector.start_trial(trial.number, 0.0, place(trial, self.memory, self.seed))
+        self._before.restore()
+        self.calibrations.rewind()
+        if self._recorder is not None:
+            self._recorder.clear()
+        outcome = self._run()
+        self.injector.check_trial()
+        check_ranks_agree(self.injector.statistics())
+        sites = self.injector.statistics().values()
+        outputs = None if self._recorder is None else self._recorder.taken()
+        result = TrialResult(
+            trial,
+            tuple(outcome.metrics),
+            sum(s.upsets for s in sites),
+            sum(s.words_hit for s in sites),
+            sum(s.bits for s in sites),
+            {s.name: s.upsets for s in sites if s.upsets},
+            compare(self._outputs, outputs),
+            seconds=time.perf_counter() - started,
+        )
+        return on_every_rank(result)[0]
+
+    @property
+    def weights_digest(self) -> str:
+        """SHA-256 of the weights of all selected sites, as stored before quantization."""
+        found = hashlib.sha256()
+        for site in self.injector.sites:
+            found.update(site.name.encode())
+            weight = site.layer.weight.detach().cpu().contiguous()
+            found.update(weight.view(-1).view(torch.uint8).numpy().tobytes())
+        return found.hexdigest()
+
+    def _is_static(self) -> bool:
+        persistence = self.injector.settings.persistence
+        in_eval_mode = not any(site.layer.training for site in self.injector.sites)
+        return persistence == "static" or (persistence == "auto" and in_eval_mode)
+
+
+def _ignore(output: object) -> None:
+    """Observes nothing: the injector still notes the widths."""

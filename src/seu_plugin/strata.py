@@ -1,0 +1,97 @@
+"""Strata of a sensitivity study: parts of the memory, and upsets placed in one. No torch."""
+
+from __future__ import annotations
+
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple
+
+import numpy as np
+
+from .campaign_settings import Sensitivity
+from .errors import SiteError
+from .fault_map import BITS_LIMIT, FaultMap
+from .seeding import Stream
+from .trials import Trial, stratum
+
+#: Site name -> (words, exposed bit positions).
+Memory = Mapping[str, Tuple[int, Sequence[int]]]
+
+
+def strata(memory: Memory, sensitivity: Sensitivity) -> Dict[str, int]:
+    """Stored bits of each stratum by name, in the order of ``memory``."""
+    found: Dict[str, int] = {}
+    for site, (words, bits) in memory.items():
+        for bit in bits:
+            name = stratum(
+                site if "layer" in sensitivity.by else None,
+                bit if "bit" in sensitivity.by else None,
+            )
+            found[name] = found.get(name, 0) + words
+    if "layer" not in sensitivity.by:
+        found = dict(sorted(found.items(), key=lambda item: int(item[0].split("#")[1])))
+    return found
+
+
+def is_exhaustive(stored_bits: int, sensitivity: Sensitivity) -> bool:
+    """Whether every bit of a stratum is upset once, in place of a sample."""
+    return sensitivity.upsets == 1 and stored_bits <= sensitivity.trials
+
+
+def stratum_trials(name: str, stored_bits: int, sensitivity: Sensitivity) -> List[Trial]:
+    """The trials of one stratum. Raises SiteError if it has fewer bits than upsets."""
+    site, bit = _parsed(name)
+    if stored_bits < sensitivity.upsets:
+        raise SiteError(
+            f"sensitivity.upsets: is {sensitivity.upsets}, but stratum {name} has "
+            f"{stored_bits} bits"
+        )
+    exhaustive = is_exhaustive(stored_bits, sensitivity)
+    number = stored_bits if exhaustive else sensitivity.trials
+    return [
+        Trial(n, None, site, bit, sensitivity.upsets, exhaustive) for n in range(number)
+    ]  # fmt: skip
+
+
+def place(trial: Trial, memory: Memory, seed: int) -> Dict[str, FaultMap]:
+    """The upsets of one trial: ``trial.placed`` distinct bits of its stratum, all sets of them
+    alike likely, from a stream of the stratum's name; the bit of its number if exhaustive.
+
+    Raises SiteError for a stratum of 2**32 bits or more.
+    """
+    parts = [
+        (site, words, [b for b in bits if trial.bit in (None, b)])
+        for site, (words, bits) in sorted(memory.items())
+        if trial.site in (None, site)
+    ]
+    total = sum(words * len(bits) for _, words, bits in parts)
+    if total >= BITS_LIMIT:
+        raise SiteError(f"stratum {stratum(trial.site, trial.bit)}: {total} bits are too many")
+    positions: Dict[int, None] = {trial.number: None} if trial.exhaustive else {}
+    stream = Stream(seed, f"stratum {stratum(trial.site, trial.bit)}", trial.number)
+    while len(positions) < trial.placed:
+        for position in stream.few_positions(trial.placed - len(positions), total):
+            positions[position] = None
+    maps: Dict[str, FaultMap] = {}
+    start = 0
+    for site, words, bits in parts:
+        end = start + words * len(bits)
+        here = sorted(p - start for p in positions if start <= p < end)
+        if here:
+            maps[site] = _fault_map([divmod(p, len(bits)) for p in here], bits)
+        start = end
+    return maps
+
+
+def _fault_map(places: Sequence[Tuple[int, int]], bits: Sequence[int]) -> FaultMap:
+    masks: Dict[int, int] = {}
+    for word, index in places:
+        masks[word] = masks.get(word, 0) | 1 << bits[index]
+    return FaultMap(
+        np.array(list(masks), dtype=np.int64),
+        np.array(list(masks.values()), dtype=np.int32),
+        len(places),
+    )
+
+
+def _parsed(name: str) -> Tuple[Optional[str], Optional[int]]:
+    site, _, bit = name.rpartition("#")
+    return None if site == "*" else site, None if bit == "*" else int(bit)
