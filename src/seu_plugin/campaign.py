@@ -10,7 +10,8 @@ from torch import nn
 
 from rfquant_hooks.contract import PhaseOutcome
 
-from .campaign_run import CampaignRun, closing_lines, grid_of
+from .campaign_run import CampaignRun, closing_lines
+from .campaign_settings import grid_of
 from .config import SECTION, InjectionSettings, parse_section
 from .devices import rank
 from .errors import ConfigError

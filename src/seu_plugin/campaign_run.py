@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from . import __version__
-from .campaign_settings import GRID, CampaignSettings
+from .campaign_settings import CampaignSettings
 from .config import InjectionSettings
 from .devices import on_every_rank, rank
 from .errors import InjectionError, SeuError
@@ -169,13 +169,6 @@ def digest(value: Any) -> str:
     """SHA-256 of a JSON document."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def grid_of(campaign: CampaignSettings, ber: Optional[float]) -> Tuple[float, ...]:
-    """The BERs of a campaign: its own, or else the one of the section, or else 1e-6 ... 1e-2."""
-    if campaign.ber is not None:
-        return campaign.ber
-    return (ber,) if ber else GRID
 
 
 def closing_lines(summary: Summary, folder: Path) -> List[str]:

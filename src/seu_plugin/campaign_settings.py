@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from typing import Any, Literal, Optional, Tuple
 
@@ -161,6 +160,8 @@ class CampaignSettings(Frozen):
         return self.max_drop is not None and self.threshold == "search" and self.part[1] == 1
 
 
-def decades(first: float, last: float) -> float:
-    """Distance of two BERs in decades."""
-    return abs(math.log10(last) - math.log10(first))
+def grid_of(campaign: CampaignSettings, ber: Optional[float]) -> Tuple[float, ...]:
+    """The BERs of a campaign: its own, or else the one of the section, or else 1e-6 ... 1e-2."""
+    if campaign.ber is not None:
+        return campaign.ber
+    return (ber,) if ber else GRID

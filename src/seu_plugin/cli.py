@@ -35,7 +35,7 @@ def check(config: Tuple[Path, ...]) -> None:
 
     Later files win, as in the host. Needs no model and no GPU.
     """
-    from .campaign_run import grid_of
+    from .campaign_settings import grid_of
     from .runtime import Runtime
 
     merged: Dict[str, Any] = {}

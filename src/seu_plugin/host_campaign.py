@@ -15,7 +15,8 @@ import torch
 from rfquant_hooks.contract import Phase, PhaseOutcome, restart_command, setting
 
 from .bit_widths import check_widths_used
-from .campaign_run import CampaignRun, closing_lines, grid_of, section_identity
+from .campaign_run import CampaignRun, closing_lines, section_identity
+from .campaign_settings import grid_of
 from .config import FaultInjectionSection
 from .devices import on_every_rank, rank
 from .errors import ConfigError

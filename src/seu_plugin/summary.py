@@ -211,6 +211,12 @@ def _all_outcomes(results: Sequence[TrialResult]) -> Optional[Outcomes]:
     return Outcomes(*(sum(getattr(o, name) for o in known) for name in names))
 
 
+def _of_stratum(drops: Sequence[float], placed: int, golden: float, confidence: float) -> Interval:
+    least, most = (end / placed for end in _nothing_known(golden))
+    interval = t_interval(drops, confidence)
+    return Interval(max(interval.low, least), min(interval.high, most))
+
+
 def _stratum(
     name: str, results: Sequence[TrialResult], words: int, golden: float, confidence: float
 ) -> StratumSummary:
@@ -225,9 +231,10 @@ def _stratum(
         for r in results
     )
     sure = Interval(critical / n, critical / n)
+    sampled = _of_stratum(drops, trial.placed, golden, confidence)
     return StratumSummary(
         name, trial.site, trial.bit, words, n, exhaustive, mean,
-        Interval(mean, mean) if exhaustive else t_interval(drops, confidence),
+        Interval(mean, mean) if exhaustive else sampled,
         max(drops), critical / n,
         sure if exhaustive else clopper_pearson(critical, n, confidence),
     )  # fmt: skip

@@ -11,7 +11,7 @@ import toy
 from rfquant_hooks.contract import BitWidths, Phase, PhaseOutcome
 from seu_plugin.config import parse_section
 from seu_plugin.errors import BitWidthError, ConfigError, InjectionError, SiteError
-from seu_plugin.runtime import Runtime, find_file, host_rng_restored
+from seu_plugin.runtime import Runtime, find_file
 
 
 def runtime(**section):
@@ -137,7 +137,7 @@ def test_both_calibrations_are_told_and_the_clean_one_is_quoted(capsys):
 
 def test_ranks_that_saw_other_upsets_are_an_error(monkeypatch):
     model, plugin = toy.net(), runtime(golden_run=False)
-    monkeypatch.setattr("seu_plugin.runtime.on_every_rank", lambda mine: [mine, {"conv2": (1, 1)}])
+    monkeypatch.setattr("seu_plugin.devices.on_every_rank", lambda mine: [mine, {"conv2": (1, 1)}])
     with pytest.raises(InjectionError, match=r"site 'conv2': rank 0 saw .* rank 1 1 in 1"):
         plugin.rfquant_run_phase(phase("validate", model), forward(model))
 
@@ -263,11 +263,3 @@ def test_files_are_found_from_the_working_directory_or_beside_the_script(tmp_pat
     assert find_file("a.json").resolve() == there / "a.json"
     (here / "a.json").touch()
     assert find_file("a.json").resolve() == here / "a.json"
-
-
-def test_the_hosts_generators_are_put_back_after_an_exception():
-    before = torch.get_rng_state()
-    with pytest.raises(KeyError), host_rng_restored():
-        torch.rand(3)
-        raise KeyError
-    assert torch.equal(torch.get_rng_state(), before)
