@@ -1,7 +1,7 @@
 """Single-event upsets in the weight memory of quantized neural networks.
 
-``FaultInjector``, ``setup_model_with_bit_width_config`` and ``load_bit_width_config_from_json``
-are imported when first asked for: a host run without a section never imports torch for us.
+``Campaign``, ``FaultInjector``, ``setup_model_with_bit_width_config`` and
+``load_bit_width_config_from_json`` are imported when first asked for: a host run without a section never imports torch for us.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, List
 
 if TYPE_CHECKING:
+    from .campaign import Campaign
     from .compat import (
         FaultInjector,
         load_bit_width_config_from_json,
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "Campaign",
     "FaultInjector",
     "load_bit_width_config_from_json",
     "setup_model_with_bit_width_config",
@@ -24,6 +26,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "Campaign":
+        from .campaign import Campaign
+
+        return Campaign
     if name in __all__:
         from . import compat
 

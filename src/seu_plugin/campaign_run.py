@@ -177,8 +177,8 @@ def closing_lines(summary: Summary, folder: Path) -> List[str]:
     for position, threshold in enumerate(summary.thresholds):
         which = f" of architecture {position}" if len(summary.thresholds) > 1 else ""
         lines.append(
-            f"accuracy{which} has dropped by {threshold.max_drop:g} percentage points at "
-            f"{threshold.text()}"
+            f"accuracy{which} has dropped by {threshold.max_drop:g} percentage "
+            f"point{'' if threshold.max_drop == 1 else 's'} at {threshold.text()}"
         )
     skipped = summary.trials - summary.ran
     lines.append(

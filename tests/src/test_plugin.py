@@ -15,7 +15,7 @@ SECTION = {"ber": 1e-3}
 
 def configured(config):
     manager = create_manager([plugin], entry_points=False)
-    manager.hook.rfquant_configure(config=config, manager=manager)
+    manager.hook.rfquant_configure(config=config, manager=manager, options={})
     return manager.has_plugin("seu-runtime")
 
 

@@ -1,0 +1,78 @@
+"""The page of a campaign: one self-contained HTML file for a reader who was not there. No torch."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shlex
+from pathlib import Path
+from typing import Any, Mapping, Optional, Sequence
+
+from .figures import ber_curve, outcome_bars, sensitivity_map
+from .summary import Summary
+from .trials import TrialResult
+
+_TEMPLATES = Path(__file__).with_name("templates")
+
+
+def report_page(
+    manifest: Mapping[str, Any],
+    summary: Summary,
+    results: Sequence[TrialResult],
+    sources: Sequence[str],
+) -> str:
+    """The HTML text; pictures are inside, and nothing is loaded from elsewhere."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    architectures = [
+        {
+            "golden": golden,
+            "threshold": summary.thresholds[i] if i < len(summary.thresholds) else None,
+            "rows": [row for row in summary.bers if row.architecture == i],
+            "curve": _data_uri(ber_curve(summary, results, i)) if summary.bers else None,
+            "outcomes": _data_uri(outcome_bars(summary, i)),
+        }
+        for i, golden in enumerate(summary.golden)
+    ]
+    command = manifest.get("command")
+    return environment.get_template("report.html").render(
+        summary=summary,
+        confidence=f"{100 * summary.confidence:g} %",
+        architectures=architectures,
+        sensitivity=_data_uri(sensitivity_map(summary)),
+        setup=_setup(manifest),
+        command=shlex.join(command) if command else None,
+        cwd=manifest.get("cwd"),
+        sources=sources,
+    )
+
+
+def _data_uri(png: Optional[bytes]) -> Optional[str]:
+    return None if png is None else "data:image/png;base64," + base64.b64encode(png).decode()
+
+
+def _setup(manifest: Mapping[str, Any]) -> Mapping[str, str]:
+    identity = manifest.get("identity", {})
+    versions = manifest.get("versions", {})
+    widths = identity.get("widths", {})
+    told = {
+        "host": manifest.get("host"),
+        "seed": manifest.get("seed"),
+        "started": manifest.get("started"),
+        "device": manifest.get("device"),
+        "CPU threads": manifest.get("threads"),
+        "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
+        "fault model": json.dumps(identity.get("section", {})),
+        "plan": json.dumps(manifest.get("plan", {})),
+        "bit widths": ", ".join(f"{name} {'/'.join(map(str, w))}" for name, w in widths.items()),
+        "weights (SHA-256)": identity.get("model"),
+        "campaign (SHA-256)": manifest.get("campaign_hash"),
+    }
+    return {name: str(value) for name, value in told.items() if value not in (None, "")}

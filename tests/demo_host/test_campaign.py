@@ -1,0 +1,180 @@
+"""Campaigns over the demo host's own validate, in processes of their own."""
+
+import ast
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from seu_plugin.results import TRIALS, read_rows
+from seu_plugin.trials import same
+
+WIDTHS = {"path": "search/resnet18_digits_bit_width_config.json"}
+GRID = {"ber": [1e-6, 1e-3, 1e-2], "trials": 6, "threshold": "grid", "threads": 1}
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
+def rows(folder):
+    return {r.trial.id: r for r in read_rows(folder / TRIALS)[0]}
+
+
+def agree(one, other):
+    return one.keys() == other.keys() and all(same(one[i], other[i]) for i in one)
+
+
+def configuration(demo, name, **campaign):
+    folder = demo.folder.parent / "results" / name
+    campaign = {**GRID, "output": str(folder), **campaign}
+    section = {"seed": 42, "bit_width_config": WIDTHS, "campaign": campaign}
+    return demo.yaml(f"campaign-{name}", section), folder
+
+
+@pytest.fixture(scope="module")
+def local(demo):
+    """Trials of a campaign in one process."""
+    config, folder = configuration(demo, "local")
+    done = demo.hooked(config, env=ONE_THREAD)
+    return done, folder
+
+
+def test_the_host_receives_the_golden_value(demo, local):
+    golden = demo.plain(demo.eval, env=ONE_THREAD).stdout.splitlines()[-1]
+    assert local[0].stdout.splitlines()[-1] == golden
+    assert rows(local[1])["golden"].metrics == tuple(ast.literal_eval(golden))
+
+
+def test_trials_are_those_of_single_faulted_runs(demo, local):
+    for trial in (0, 4):
+        section = {"ber": 1e-2, "seed": 42, "trial": trial, "bit_width_config": WIDTHS}
+        done = demo.hooked(demo.yaml("single", section), env=ONE_THREAD)
+        assert rows(local[1])[f"0.01:{trial}"].metrics == tuple(
+            ast.literal_eval(done.stdout.splitlines()[-1])
+        )
+
+
+def test_empty_trials_are_not_run(local):
+    found = [r for r in rows(local[1]).values() if r.trial.ber == 1e-6]
+    assert any(not r.ran for r in found)
+    assert all(r.ran == (r.upsets > 0) for r in found)
+
+
+def test_the_hosts_own_lines_of_trials_are_kept_apart(local):
+    done, folder = local
+    assert done.stdout.count("Arch 0:") == 1
+    ran = sum(r.ran for r in rows(folder).values()) - 1
+    assert (folder / "host.log").read_text().count("Arch 0:") == ran
+
+
+def test_two_workers_agree_with_one_process(demo, local):
+    config, folder = configuration(demo, "workers", workers=2)
+    demo.hooked(config, env=ONE_THREAD)
+    assert agree(rows(folder), rows(local[1]))
+
+
+def test_a_killed_worker_is_replaced(demo, local):
+    config, folder = configuration(demo, "killed", workers=2)
+    process = start(demo, config)
+    wait_for_rows(folder, 4, process)
+    children = subprocess.run(
+        ["pgrep", "-P", str(process.pid)], capture_output=True, text=True
+    ).stdout.split()
+    os.kill(int(children[0]), signal.SIGKILL)
+    out, _ = process.communicate()
+    assert process.returncode == 0, out
+    assert "is run again" in out
+    assert agree(rows(folder), rows(local[1]))
+
+
+def start(demo, config):
+    return subprocess.Popen(
+        [sys.executable, "-m", "rfquant_hooks", str(demo.main), str(config)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=demo.folder.parent,
+        env={**os.environ, **ONE_THREAD},
+    )
+
+
+def wait_for_rows(folder, number, process):
+    while process.poll() is None:
+        if (folder / TRIALS).exists() and len(rows(folder)) > number:
+            return
+        time.sleep(0.05)
+    raise AssertionError(process.communicate()[0])
+
+
+def test_a_killed_campaign_goes_on_where_it_stopped(demo, local):
+    config, folder = configuration(demo, "resumed")
+    process = start(demo, config)
+    wait_for_rows(folder, 5, process)
+    process.kill()
+    process.wait()
+    assert len(rows(folder)) < len(rows(local[1]))
+    assert "trials already" in demo.hooked(config, env=ONE_THREAD).stdout
+    assert agree(rows(folder), rows(local[1]))
+    assert (folder / "summary.json").read_text() == (local[1] / "summary.json").read_text()
+
+
+def test_shards_from_the_command_line(demo, local):
+    config, _ = configuration(demo, "shards")
+    folders = [demo.folder.parent / "results" / f"shard-{i}" for i in range(2)]
+    for i, folder in enumerate(folders):
+        options = ["--shard", f"{i}/2", "--output", folder]
+        demo.call("-m", "rfquant_hooks", *options, demo.main, config, env=ONE_THREAD)
+    report = demo.folder.parent / "results" / "merged"
+    seu(demo, "report", *folders, "-o", report)
+    assert (report / "summary.json").read_text() == (local[1] / "summary.json").read_text()
+
+
+def seu(demo, *arguments, check=True):
+    code = "from seu_plugin.cli import main; main()"
+    return demo.call("-c", code, *arguments, check=check, env=ONE_THREAD)
+
+
+def test_a_trial_is_replayed(demo, local):
+    done = seu(demo, "replay", local[1], "0.01:3")
+    assert "identical" in done.stdout and "NOT" not in done.stdout
+    done = seu(demo, "replay", local[1], "0.01:33", check=False)
+    assert done.returncode == 2 and "has no trial '0.01:33'" in done.stderr
+
+
+def test_a_table_is_exported(demo, local):
+    pandas = pytest.importorskip("pandas", reason="needs the extra: export")
+    path = demo.folder.parent / "trials.csv"
+    seu(demo, "export", local[1], "-o", path)
+    table = pandas.read_csv(path)
+    assert list(table.id) == list(rows(local[1]))
+
+
+def test_options_without_a_campaign_are_an_error(demo):
+    config = demo.yaml("plain-section", {"ber": 1e-3})
+    done = demo.call("-m", "rfquant_hooks", "--shard", "0/2", demo.main, config, check=False)
+    assert done.returncode == 2
+    assert "--shard: is for a campaign" in done.stderr
+
+
+def test_another_section_is_refused_before_the_golden_run(demo, local):
+    config, _ = configuration(demo, "local")
+    text = config.read_text().replace("seed: 42", "seed: 43")
+    config.write_text(text)
+    done = demo.traced(config)
+    assert (done.returncode, "FORWARD" in done.stderr) == (2, False)
+    assert "holds another campaign; it differs in seed" in done.stderr
+
+
+def test_ray_agrees_although_a_worker_is_killed(demo, local):
+    pytest.importorskip("ray", reason="needs the extra: ray")
+    config, folder = configuration(demo, "ray", engine="ray", workers=2)
+    process = start(demo, config)
+    wait_for_rows(folder, 4, process)
+    # An actor's process, with the host that it holds.
+    found = subprocess.run(["pgrep", "-f", "ray::.*Actor"], capture_output=True, text=True).stdout
+    os.kill(int(found.split()[0]), signal.SIGKILL)
+    out, _ = process.communicate()
+    assert process.returncode == 0, out
+    assert "is run again" in out
+    assert agree(rows(folder), rows(local[1]))

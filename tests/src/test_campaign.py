@@ -1,0 +1,157 @@
+"""Campaigns from Python: whole, killed, in shards."""
+
+import json
+import multiprocessing
+import os
+import random
+import signal
+import time
+
+import pytest
+import torch
+
+import toy
+from seu_plugin import Campaign
+from seu_plugin.errors import ConfigError, InjectionError
+from seu_plugin.report_files import merged, write_report
+from seu_plugin.results import TRIALS, read_rows
+from seu_plugin.trials import same
+
+IMAGES = toy.batch(16)
+SETTINGS = {"ber": [1e-4, 1e-3, 1e-2], "trials": 10, "seed": 3, "max_drop": 10.0}
+
+
+def campaign(folder, model=None, pause=0.0, **settings):
+    model = toy.net() if model is None else model
+    with torch.no_grad():
+        labels = model(IMAGES).argmax(1)
+
+    def evaluate():
+        time.sleep(pause)
+        with torch.no_grad():
+            return float((model(IMAGES).argmax(1) == labels).double().mean()) * 100.0
+
+    return Campaign(model, evaluate, **{**SETTINGS, "output": str(folder), **settings})
+
+
+def rows(folder):
+    return {r.trial.id: r for r in read_rows(folder / TRIALS)[0]}
+
+
+def agree(one, other):
+    return one.keys() == other.keys() and all(same(one[i], other[i]) for i in one)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    campaign(folder, sensitivity={"trials": 4}).run()
+    return folder
+
+
+def test_it_writes_its_files_and_ends_with_the_threshold(tmp_path, capsys):
+    summary = campaign(tmp_path).run()
+    assert summary.golden == (100.0,)
+    assert summary.thresholds[0].low <= summary.thresholds[0].ber <= summary.thresholds[0].high
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names >= {"manifest.json", "trials.jsonl", "summary.csv", "ber_curve.png", "report.html"}
+    out = capsys.readouterr().out
+    assert "accuracy has dropped by 10 percentage points at BER" in out
+    assert "report.html" in out
+
+
+def run_and_pause(folder):
+    torch.set_num_threads(1)
+    campaign(folder, pause=0.004, sensitivity={"trials": 4}).run()
+
+
+def test_a_campaign_killed_20_times_ends_as_one_that_never_was(whole, tmp_path):
+    context = multiprocessing.get_context("fork")
+    chance, kills = random.Random(1), 0
+    while True:
+        process = context.Process(target=run_and_pause, args=(tmp_path,))
+        process.start()
+        if kills < 20:
+            process.join(timeout=chance.uniform(0.02, 0.12))
+        else:
+            process.join()
+        if process.exitcode is not None:
+            break
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        kills += 1
+    assert (kills, process.exitcode) == (20, 0)
+    lines = (tmp_path / TRIALS).read_text().splitlines()
+    assert len({json.loads(line)["id"] for line in lines}) == len(lines)
+    assert agree(rows(tmp_path), rows(whole))
+    for name in ("summary.json", "summary.csv"):
+        assert (tmp_path / name).read_text() == (whole / name).read_text()
+
+
+def test_two_shards_merged_equal_one_run(tmp_path):
+    sensitivity = {"trials": 4}
+    campaign(tmp_path / "one", threshold="grid", sensitivity=sensitivity).run()
+    for i in range(2):
+        campaign(tmp_path / str(i), shard=f"{i}/2", sensitivity=sensitivity).run()
+    parts = [tmp_path / "0", tmp_path / "1"]
+    assert not rows(parts[0]).keys() & rows(parts[1]).keys() - {"golden"}
+    write_report(parts, tmp_path / "both")
+    one, both = (tmp_path / d / "summary.json" for d in ("one", "both"))
+    assert one.read_text() == both.read_text()
+
+
+def test_shards_of_different_campaigns_are_refused(tmp_path):
+    campaign(tmp_path / "0", shard="0/2").run()
+    campaign(tmp_path / "1", shard="1/2", bits="msb").run()
+    with pytest.raises(ConfigError, match=r"differs in section\.bits"):
+        merged([tmp_path / "0", tmp_path / "1"])
+
+
+def test_more_trials_go_on_from_those_that_are_there(tmp_path, capsys):
+    campaign(tmp_path, max_drop=None).run()
+    before = rows(tmp_path)
+    campaign(tmp_path, max_drop=None, trials=12).run()
+    after = rows(tmp_path)
+    assert len(after) == len(before) + 3 * 2
+    assert "has 30 trials already" in capsys.readouterr().out
+
+
+def test_another_model_is_another_campaign(tmp_path):
+    campaign(tmp_path).run()
+    model = toy.net()
+    with torch.no_grad():
+        model.fc.weight[0, 0] += 1.0
+    with pytest.raises(ConfigError, match="differs in model"):
+        campaign(tmp_path, model).run()
+
+
+def test_another_golden_run_is_an_error(tmp_path):
+    campaign(tmp_path).run()
+    other = campaign(tmp_path)
+    evaluate = other._evaluate
+    other._evaluate = lambda: evaluate() - 1.0
+    with pytest.raises(InjectionError, match=r"now gives 99\.0000 %, and gave 100\.0000 %"):
+        other.run()
+
+
+def test_several_accuracies(tmp_path):
+    found = campaign(tmp_path, threshold="grid")
+    evaluate = found._evaluate
+    found._evaluate = lambda: [evaluate(), 50.0]
+    summary = found.run()
+    assert summary.golden == (100.0, 50.0)
+    assert len(summary.thresholds) == 2
+
+
+@pytest.mark.parametrize(
+    "settings,message",
+    [
+        ({"workers": 2}, r"campaign\.workers: processes start a host"),
+        ({"engine": "ray"}, r"campaign\.workers: processes start a host"),
+        ({"trails": 3}, r"campaign\.trails: unknown key; .*did you mean 'trials'"),
+        ({"encoding": "grey"}, "did you mean 'gray'"),
+    ],
+)
+def test_mistakes_are_named(tmp_path, settings, message):
+    with pytest.raises(ConfigError, match=message):
+        campaign(tmp_path, **settings)
