@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from seu_plugin.campaign_settings import CampaignSettings
 from seu_plugin.config import FaultInjectionSection, parse_section
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -23,7 +24,7 @@ def blocks(name, language):
     return found
 
 
-@pytest.mark.parametrize("language,number", [("bash", 2), ("yaml", 1), ("python", 2)])
+@pytest.mark.parametrize("language,number", [("bash", 2), ("yaml", 1), ("python", 3)])
 def test_both_readmes_have_the_same_blocks(language, number):
     english, chinese = (blocks(name, language) for name in READMES)
     assert len(english) == number
@@ -33,7 +34,8 @@ def test_both_readmes_have_the_same_blocks(language, number):
 def test_the_yaml_section_is_complete_and_valid():
     section = yaml.safe_load(blocks("README.md", "yaml")[0])["fault_injection"]
     parse_section(section)
-    assert set(FaultInjectionSection.model_fields) - set(section) == {"campaign"}
+    assert set(FaultInjectionSection.model_fields) == set(section)
+    assert set(CampaignSettings.model_fields) == set(section["campaign"])
 
 
 @pytest.mark.parametrize("name", READMES)

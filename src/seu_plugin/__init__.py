@@ -1,7 +1,8 @@
 """Single-event upsets in the weight memory of quantized neural networks.
 
 ``Campaign``, ``FaultInjector``, ``setup_model_with_bit_width_config`` and
-``load_bit_width_config_from_json`` are imported when first asked for: a host run without a section never imports torch for us.
+``load_bit_width_config_from_json`` are imported when first asked for: a host run without a section
+never imports torch for us.
 """
 
 from __future__ import annotations

@@ -49,8 +49,8 @@ def test_importing_the_entry_point_imports_neither_torch_nor_pydantic():
 
 def configured_twice(first, second):
     manager = create_manager([plugin], entry_points=False)
-    manager.hook.rfquant_configure(config=first, manager=manager)
-    manager.hook.rfquant_configure(config=second, manager=manager)
+    manager.hook.rfquant_configure(config=first, manager=manager, options={})
+    manager.hook.rfquant_configure(config=second, manager=manager, options={})
 
 
 @pytest.mark.parametrize("second", [{"fault_injection": {"ber": 1e-4}}, {"name": "no section"}])
