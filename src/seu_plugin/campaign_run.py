@@ -137,7 +137,7 @@ class CampaignRun:
                 "platform": platform.platform(),
             },
             "device": torch.cuda.get_device_name() if cuda else f"CPU {platform.machine()}",
-            "threads": self.campaign.threads or torch.get_num_threads(),
+            "threads": torch.get_num_threads(),
             "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             **self._about,
         }

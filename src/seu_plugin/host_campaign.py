@@ -60,6 +60,13 @@ class HostCampaign:
     def parallel(self) -> bool:
         return self.campaign.workers > 1 or self.campaign.engine == "ray"
 
+    @property
+    def threads(self) -> int:
+        """CPU threads of each process that runs trials."""
+        if not self.parallel:
+            return torch.get_num_threads()
+        return self.campaign.threads or max(1, (os.cpu_count() or 1) // self.campaign.workers)
+
     def validate(self, phase: Phase, run: Run) -> PhaseOutcome:
         """The whole campaign; the host receives what the golden run gave it."""
         self._calls += 1
@@ -82,7 +89,12 @@ class HostCampaign:
                 golden = evaluation.golden()
                 if phase.bit_widths is not None:
                     check_widths_used(phase.model, phase.bit_widths, evaluation.widths)
-                about = {"command": restart_command(), "cwd": str(Path.cwd()), "host": "RFQuant"}
+                about = {
+                    "command": restart_command(),
+                    "cwd": str(Path.cwd()),
+                    "host": "RFQuant",
+                    "threads": self.threads,
+                }
                 bers = grid_of(self.campaign, self.section.ber)
                 campaign = CampaignRun(evaluation, self.campaign, bers, folder, self._say, about)
                 if self._pipe is not None:
@@ -127,7 +139,6 @@ class HostCampaign:
 
     def _pool(self, check: _Check, folder: Path, seed: int, stack: ExitStack) -> WorkerPool:
         command, number = parts(restart_command()), self.campaign.workers
-        threads = self.campaign.threads or max(1, (os.cpu_count() or 1) // number)
         cluster: Any = None
         if self.campaign.engine == "ray":
             from .ray_workers import RayCluster
@@ -138,7 +149,7 @@ class HostCampaign:
         def start(index: int) -> Worker:
             log = (folder / f"worker-{index}.log").resolve()
             gpus = 0 if cluster is not None else torch.cuda.device_count()
-            environment = environment_of(index, threads, gpus)
+            environment = environment_of(index, self.threads, gpus)
             make = HostProcess if cluster is None else cluster.worker
             worker: Worker = make(command, str(Path.cwd()), environment, log, seed)
             return worker

@@ -420,3 +420,40 @@ def test_an_interrupt_of_the_script_passes_through(host):
     ends(host, "raise KeyboardInterrupt")
     plain, run = host.python("main.py"), host.rfquant_run("main.py")
     assert run.returncode == plain.returncode
+
+
+# Options of plugins
+
+OFFERS = """
+from rfquant_hooks.contract import hookimpl
+@hookimpl
+def rfquant_options():
+    return {"--part-of": "which part"}
+@hookimpl
+def rfquant_configure(config, manager, options):
+    print("options", dict(options))
+"""
+
+
+@pytest.mark.parametrize("given", [["--part-of", "1/4"], ["--part-of=1/4"]])
+def test_an_option_of_a_plugin_reaches_it_and_not_the_script(host, given):
+    host.install(OFFERS)
+    ends(host, "print(sys.argv[1:])\n")
+    run = host.rfquant_run(*given, "main.py", "config.yaml", "--part-of", "mine")
+    assert "options {'part_of': '1/4'}" in run.stdout
+    assert run.stdout.splitlines()[-1] == "['config.yaml', '--part-of', 'mine']"
+
+
+def test_an_option_that_is_not_given_is_not_there(host):
+    host.install(OFFERS)
+    assert "options {}" in host.rfquant_run("main.py").stdout
+
+
+def test_options_of_plugins_are_in_the_help(host):
+    host.install(OFFERS)
+    assert "--part-of VALUE" in host.rfquant_run("--help").stdout
+
+
+def test_a_plugin_that_is_left_out_offers_nothing(host):
+    host.install(OFFERS)
+    assert host.rfquant_run("-p", "no:probe", "--part-of", "1/4", "main.py").returncode == 2

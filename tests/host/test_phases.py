@@ -7,6 +7,8 @@ import subprocess
 
 import pytest
 
+from seu_plugin.results import read_rows
+
 
 def accuracy(output, name):
     (value,) = re.findall(rf"{name} accuracy: +([\d.]+) %", output)
@@ -78,6 +80,21 @@ def test_two_processes_see_the_same_upsets(trained):
 def test_a_drawn_seed_is_the_same_on_two_processes(trained):
     output = trained.evaluate("drawn", {"ber": 1e-2, "seed": None}, processes=2)
     assert len(set(re.findall(r"seed (\d+)", output))) == 1
+
+
+@pytest.mark.parametrize("processes,workers", [(1, 1), (2, 1), (1, 2)])
+def test_a_campaign(trained, processes, workers):
+    folder = trained.folder / f"campaign-{processes}-{workers}"
+    plan = {"ber": [1e-6, 1e-2], "trials": 3, "threshold": "grid", "output": str(folder)}
+    plan.update(workers=workers, threads=1)
+    stem = f"campaign{processes}{workers}"
+    output = trained.evaluate(stem, {"campaign": plan}, processes=processes)
+    rows = {r.trial.id: r for r in read_rows(folder / "trials.jsonl")[0]}
+    assert len(rows) == 1 + 6
+    single = trained.evaluate(f"{stem}-single", {"ber": 1e-2, "trial": 2}, processes=processes)
+    assert f"{rows['golden'].metrics[0]:.2f}" == f"{accuracy(single, 'golden'):.2f}"
+    assert f"{rows['0.01:2'].metrics[0]:.2f}" == f"{accuracy(single, 'faulted'):.2f}"
+    assert "report.html" in output and (folder / "report.html").exists()
 
 
 def search(trained, stem, section):
