@@ -3,9 +3,11 @@
 import json
 
 import pytest
+import torch
 from click.testing import CliRunner
 
-from seu_plugin import __version__
+import toy
+from seu_plugin import Campaign, __version__
 from seu_plugin.cli import cli, main
 from seu_plugin.config import FaultInjectionSection
 
@@ -120,3 +122,64 @@ def test_what_cannot_be_used_is_one_line(config, monkeypatch, capsys, section, m
     code, _, err = run(monkeypatch, capsys, "check", path)
     assert code == 2
     assert message in err and len(err.splitlines()) == 1
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    return lambda *arguments: run(monkeypatch, capsys, *map(str, arguments))
+
+
+@pytest.fixture
+def results(tmp_path):
+    """The folder of a small campaign."""
+    model = toy.net()
+
+    def evaluate():
+        with torch.no_grad():
+            return float(model(toy.batch()).sigmoid().mean()) * 100.0
+
+    folder = tmp_path / "results"
+    settings = {"ber": [1e-3, 1e-2], "trials": 3, "threshold": "grid", "seed": 1}
+    Campaign(model, evaluate, output=str(folder), **settings).run()
+    return folder
+
+
+def test_a_report_is_made_anew(call, results):
+    before = (results / "summary.csv").read_text()
+    for name in ("summary.csv", "report.html", "ber_curve.png"):
+        (results / name).unlink()
+    code, out, _ = call("report", results)
+    assert code == 0 and "6 trials" in out
+    assert (results / "summary.csv").read_text() == before
+    assert (results / "report.html").exists() and (results / "ber_curve.png").exists()
+
+
+def test_several_folders_need_a_place_for_the_report(call, results):
+    code, _, err = call("report", results, results)
+    assert (code, err) == (2, "error: --output: needed to merge several folders\n")
+
+
+def test_a_folder_without_a_campaign_is_one_line(call, tmp_path):
+    code, _, err = call("report", tmp_path)
+    assert code == 2 and "is not the folder of a campaign" in err
+
+
+def test_trials_are_exported(call, results, tmp_path):
+    pytest.importorskip("pandas", reason="needs the extra: export")
+    code, out, _ = call("export", results, "-o", tmp_path / "t.csv")
+    assert code == 0 and "6 trials and the golden run" in out
+    assert len((tmp_path / "t.csv").read_text().splitlines()) == 8
+
+
+def test_a_campaign_from_python_has_no_host_to_replay(call, results):
+    code, _, err = call("replay", results, "0.01:2")
+    assert code == 2 and "was made from Python" in err
+    code, _, err = call("replay", results, "0.01:7")
+    assert code == 2 and "has no trial '0.01:7'; did you mean '0.01:" in err
+
+
+def test_a_campaign_is_checked_without_running(call, tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text(f"fault_injection: {{campaign: {{ber: [1e-3], output: {tmp_path / 'r'}}}}}")
+    code, out, _ = call("check", path)
+    assert code == 0 and "campaign of 20 trials at each of 1 BERs" in out
