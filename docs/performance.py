@@ -59,12 +59,21 @@ def ratios(rows: List[Row]) -> str:
     ])  # fmt: skip
 
 
+def campaign(rows: List[Row]) -> str:
+    header = ["seed", "clean calls", "clean, s", "campaign, s", "ratio"]
+    return table(header, [
+        [str(r["seed"]), str(r["clean calls"]), f"{r['clean, s']:.1f}", f"{r['campaign, s']:.1f}",
+         f"{r['ratio']:.2f}"] for r in rows
+    ])  # fmt: skip
+
+
 TABLES: Dict[str, Callable[[List[Row]], str]] = {
     "injection": injection,
     "injection_size": injection_size,
     "memory": memory,
     "forward": ratios,
     "training": ratios,
+    "campaign": campaign,
 }
 
 

@@ -76,7 +76,6 @@ def test_one_pattern_may_stand_alone():
         ("{ber: 0, bit_width_config: x.json}", "bit_width_config: must be a mapping"),
         ("{ber: 0, bit_width_config: {index: 0}}", "bit_width_config.path: required key"),
         ("{ber: 0, enable_in_inference: false}", "enable_in_search are all false"),
-        ("{ber: 0, campaign: {trials: 20}}", "campaign: not available yet"),
         ("[1, 2]", "must be a mapping of settings"),
         ("null", "must be a mapping of settings"),
     ],
