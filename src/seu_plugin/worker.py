@@ -102,8 +102,10 @@ class HostProcess:
         return answer  # type: ignore[no-any-return]
 
     def _lost(self) -> WorkerLost:
-        code = self.process.poll()
-        state = "is unreachable" if code is None else f"ended with exit code {code}"
+        try:  # the pipe closes a moment before the process has ended
+            state = f"ended with exit code {self.process.wait(timeout=2.0)}"
+        except subprocess.TimeoutExpired:
+            state = "is unreachable"
         return WorkerLost(f"worker process {self.process.pid} {state}: see {self._log}")
 
 

@@ -31,7 +31,7 @@ def rows():
 def test_all_trials_in_one_table(tmp_path):
     pandas = pytest.importorskip("pandas", reason="needs the extra: export")
     write_table(tmp_path / "t.csv", rows(), made_up.golden(2))
-    table = pandas.read_csv(tmp_path / "t.csv")
+    table = pandas.read_csv(tmp_path / "t.csv", float_precision="round_trip")
     assert list(table.id) == ["golden", *(r.trial.id for r in rows())]
     assert table.top1_1[1] == rows()[0].metrics[1]
     assert table["upsets.fc"][1] == 3
@@ -42,7 +42,8 @@ def test_parquet_says_the_same_as_csv(tmp_path):
     pytest.importorskip("pyarrow", reason="needs the extra: export")
     for name in ("t.csv", "t.parquet"):
         write_table(tmp_path / name, rows(), made_up.golden(2))
-    one, two = pandas.read_csv(tmp_path / "t.csv"), pandas.read_parquet(tmp_path / "t.parquet")
+    one = pandas.read_csv(tmp_path / "t.csv", float_precision="round_trip")
+    two = pandas.read_parquet(tmp_path / "t.parquet")
     assert list(one.columns) == list(two.columns)
     for name in ("id", "ber", "top1_0", "upsets", "ran"):
         assert one[name].dropna().tolist() == two[name].dropna().tolist()

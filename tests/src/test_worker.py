@@ -71,7 +71,6 @@ def test_a_worker_that_ends_is_lost(start):
     worker.hello()
     with pytest.raises(WorkerLost, match=r"ended with exit code 5: see .*worker\.log"):
         worker.run(Trial(2, 0.1))
-        worker.process.wait()
     with pytest.raises(WorkerLost):
         worker.run(Trial(1, 0.1))
 
