@@ -62,7 +62,7 @@ def test_it_writes_its_files_and_ends_with_the_threshold(tmp_path, capsys):
 
 def run_and_pause(folder):
     torch.set_num_threads(1)
-    campaign(folder, pause=0.004, sensitivity={"trials": 4}).run()
+    campaign(folder, pause=0.008, sensitivity={"trials": 4}).run()
 
 
 def test_a_campaign_killed_20_times_ends_as_one_that_never_was(whole, tmp_path):
