@@ -181,7 +181,11 @@ def host_silenced(log: Path) -> Iterator[None]:
 
 
 def check_output(folder: Path, section: FaultInjectionSection) -> None:
-    """Raise ConfigError now, not after the golden run, if ``folder`` holds another campaign."""
+    """Raise ConfigError now, not after the golden run, if ``folder`` holds another campaign or
+    cannot be written to."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise ConfigError(f"output: cannot write to {folder}")
     if (folder / MANIFEST).exists():
         assert section.campaign is not None
         identity: Any = {"section": section_identity(section, section.campaign)}

@@ -119,6 +119,12 @@ def test_another_section_is_refused_at_once(tmp_path):
         runtime(tmp_path, bits="msb")
 
 
+def test_an_output_that_cannot_be_written_is_refused_at_once(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=r"campaign\.output: cannot write to .*file.out$"):
+        runtime(tmp_path / "file" / "out")
+
+
 def test_widths_that_the_host_did_not_evaluate_are_an_error(tmp_path):
     host = Host(runtime(tmp_path), toy.net())
     run = host.run
