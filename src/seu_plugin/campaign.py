@@ -11,12 +11,12 @@ from torch import nn
 from rfquant_hooks.contract import PhaseOutcome
 
 from .campaign_run import CampaignRun, closing_lines
-from .campaign_settings import grid_of
-from .config import SECTION, InjectionSettings, parse_section
+from .config import SECTION, parse_section
 from .devices import rank
 from .errors import ConfigError
 from .evaluation import Evaluation
 from .report import campaign_table, print_table
+from .settings import InjectionSettings
 from .summary import Summary
 
 #: Top-1 accuracy in percent; one for each architecture evaluated.
@@ -56,7 +56,7 @@ class Campaign:
         settings = self.section
         with Evaluation(self.model, self._outcome, settings, self.campaign.outcomes) as evaluation:
             golden = evaluation.golden()
-            bers = grid_of(self.campaign, None)
+            bers = self.section.grid
             about = {"command": None, "host": "Python", "argv": sys.argv}
             run = CampaignRun(evaluation, self.campaign, bers, self.folder, _say, about)
             summary = run.run(golden)

@@ -15,7 +15,6 @@ import torch
 
 from . import __version__
 from .campaign_settings import CampaignSettings
-from .config import InjectionSettings
 from .devices import on_every_rank, rank
 from .errors import InjectionError, SeuError
 from .evaluation import Evaluation
@@ -23,6 +22,7 @@ from .progress import CampaignProgress
 from .report_files import write_report
 from .results import ResultStore
 from .schedule import batches
+from .settings import InjectionSettings
 from .strata import strata
 from .summary import Summary
 from .trials import Trial, TrialResult, same

@@ -8,6 +8,7 @@ from typing import Any, Literal, Optional, Tuple
 from pydantic import Field, StrictBool, StrictInt, StrictStr, field_validator, model_validator
 
 from .fields import Frozen, integer, number
+from .rates import seconds
 
 #: BERs of a campaign that names none, and no ``ber`` beside it.
 GRID = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
@@ -52,6 +53,44 @@ class Sensitivity(Frozen):
         return value
 
 
+class Mission(Frozen):
+    """Accuracy against time, with upsets that add up until memory is scrubbed."""
+
+    duration: StrictStr = Field(description="of the mission, with its unit: s, min, h, d, y")
+    scrub_interval: Optional[StrictStr] = Field(
+        None, description="time from one rewriting of the memory to the next; null: never"
+    )
+    points: StrictInt = Field(
+        8, ge=2, le=1000, description="times between two scrubs at which accuracy is evaluated"
+    )
+
+    @field_validator("duration", "scrub_interval")
+    @classmethod
+    def _time(cls, value: Optional[str]) -> Optional[str]:
+        if value is not None:
+            seconds(value)
+        return value
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Mission:
+        if self.period > seconds(self.duration):
+            raise ValueError(
+                f"scrub_interval ({self.scrub_interval}) is longer than the mission "
+                f"({self.duration})"
+            )
+        return self
+
+    @property
+    def period(self) -> float:
+        """Seconds over which upsets add up."""
+        return seconds(self.scrub_interval or self.duration)
+
+    @property
+    def times(self) -> Tuple[float, ...]:
+        """Seconds since the last scrub at which accuracy is evaluated, 0 left out."""
+        return tuple(self.period * i / self.points for i in range(1, self.points + 1))
+
+
 class RayResources(Frozen):
     """What a Ray worker takes."""
 
@@ -89,6 +128,10 @@ class CampaignSettings(Frozen):
     )
     sensitivity: Optional[Sensitivity] = Field(
         None, description="measure the accuracy drop per upset for each layer and bit"
+    )
+    mission: Optional[Mission] = Field(
+        None,
+        description="in place of ber: the BERs that rate makes between scrubs of a mission",
     )
     output: StrictStr = Field("results/seu", min_length=1, description="folder of the results")
     engine: Literal["local", "ray"] = Field("local", description="where trials run")
@@ -158,10 +201,3 @@ class CampaignSettings(Frozen):
     def searches_threshold(self) -> bool:
         """Whether BERs are added; a shard interpolates, as it sees only a part of the trials."""
         return self.max_drop is not None and self.threshold == "search" and self.part[1] == 1
-
-
-def grid_of(campaign: CampaignSettings, ber: Optional[float]) -> Tuple[float, ...]:
-    """The BERs of a campaign: its own, or else the one of the section, or else 1e-6 ... 1e-2."""
-    if campaign.ber is not None:
-        return campaign.ber
-    return (ber,) if ber else GRID

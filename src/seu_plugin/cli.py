@@ -35,7 +35,6 @@ def check(config: Tuple[Path, ...]) -> None:
 
     Later files win, as in the host. Needs no model and no GPU.
     """
-    from .campaign_settings import grid_of
     from .runtime import Runtime
 
     merged: Dict[str, Any] = {}
@@ -60,7 +59,7 @@ def check(config: Tuple[Path, ...]) -> None:
     ]
     ber = f"BER {section.ber:g}"
     if section.campaign is not None:
-        bers = grid_of(section.campaign, section.ber)
+        bers = section.grid
         ber = f"campaign of {section.campaign.trials} trials at each of {len(bers)} BERs"
     click.echo(f"{SECTION}: ok; {ber} in {' and '.join(phases)}")
     if runtime.widths is not None:

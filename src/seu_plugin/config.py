@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import numbers
 import re
-from typing import Any, List, Literal, Mapping, Optional, Tuple, Type, TypeVar, Union
+from typing import Any, List, Mapping, Optional, Tuple, Type, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -13,34 +12,19 @@ from pydantic import (
     StrictInt,
     StrictStr,
     ValidationError,
-    field_validator,
     model_validator,
 )
 
-from .campaign_settings import CampaignSettings
-from .codecs import CODECS
+from .ber_schedule import BerSchedule
+from .campaign_settings import GRID, CampaignSettings
 from .errors import ConfigError, did_you_mean
-from .fields import Frozen, integer, number
-from .seeding import SEED_LIMIT
+from .fields import Frozen
+from .rates import ber_after
+from .settings import InjectionSettings, check_rates
 
 SECTION = "fault_injection"
 
-_SWITCHES = ("enable_in_training", "enable_in_inference", "enable_in_search")
-
-Word = Literal["all", "msb", "lsb"]
 Settings = TypeVar("Settings", bound="InjectionSettings")
-
-
-class LayerSelection(Frozen):
-    """Glob patterns over site names. Every pattern must match at least one site."""
-
-    include: Tuple[StrictStr, ...] = Field(("*",), min_length=1, description="sites to expose")
-    exclude: Tuple[StrictStr, ...] = Field((), description="sites to leave out of those")
-
-    @field_validator("include", "exclude", mode="before")
-    @classmethod
-    def _one_or_many(cls, value: Any) -> Any:
-        return (value,) if isinstance(value, str) else value
 
 
 class BitWidthSource(Frozen):
@@ -49,81 +33,6 @@ class BitWidthSource(Frozen):
     path: StrictStr = Field(description="bit-width JSON file, relative to the working "
                             "directory or to the host's folder")  # fmt: skip
     index: StrictInt = Field(0, ge=0, description="which of its configurations")
-
-
-class InjectionSettings(Frozen):
-    """What :class:`~seu_plugin.FaultInjector` and the section have in common."""
-
-    mode: Literal["ber"] = Field("ber", description="fault model: independent upsets at a BER")
-    ber: float = Field(
-        ge=0.0, le=1.0, description="bit error rate: probability of an upset of each stored bit"
-    )
-    seed: Optional[StrictInt] = Field(
-        None, ge=0, lt=SEED_LIMIT, description="null: drawn from the operating system, reported"
-    )
-    device: Optional[StrictStr] = Field(
-        None, description="where codes are flipped; null: where the weight is"
-    )
-    enable_in_training: StrictBool = Field(False, description="inject in train mode")
-    enable_in_inference: StrictBool = Field(True, description="inject in eval mode")
-    layers: LayerSelection = Field(LayerSelection(), description="which sites are exposed")
-    bits: Union[Word, Tuple[StrictInt, ...]] = Field(
-        "all", description="bit positions exposed: all, msb, lsb or a list; 0 = least significant"
-    )
-    encoding: Literal[tuple(CODECS)] = Field(  # type: ignore[valid-type]
-        "twos_complement", description="how codes lie in memory"
-    )
-    persistence: Literal["auto", "static", "per_forward"] = Field(
-        "auto",
-        description="static: one map from enable to disable; per_forward: a new map for each "
-        "forward of the model; auto: static in eval mode, per_forward in train mode",
-    )
-    bn_calibration: Literal["clean", "faulty", "both"] = Field(
-        "clean",
-        description="weights that BatchNorm calibration sees; both: evaluate under either, report "
-        "the difference, give the host the one calibrated clean",
-    )
-    trial: StrictInt = Field(0, ge=0, lt=SEED_LIMIT, description="which draw of the seed")
-    weight_cache: StrictBool = Field(
-        True,
-        description="keep each site's quantized weight while nothing changes it, instead of "
-        "quantizing again in every forward; costs one copy of the weights",
-    )
-
-    @field_validator("ber", mode="before")
-    @classmethod
-    def _number(cls, value: Any) -> Any:
-        return number(value, "must be a number in [0, 1], for example 1e-6")
-
-    @field_validator("seed", "trial", mode="before")
-    @classmethod
-    def _integer(cls, value: Any) -> Any:
-        return integer(value)
-
-    @field_validator("bits", mode="before")
-    @classmethod
-    def _positions(cls, value: Any) -> Any:
-        if value in ("all", "msb", "lsb"):
-            return value
-        if isinstance(value, (list, tuple, range)) and value:
-            integral = all(isinstance(v, numbers.Integral) for v in value)
-            if integral and not any(isinstance(v, bool) for v in value):
-                positions = sorted({int(v) for v in value})
-                if len(positions) == len(value) and positions[0] >= 0 and positions[-1] <= 15:
-                    return tuple(positions)
-        hint = did_you_mean(value, ("all", "msb", "lsb")) if isinstance(value, str) else ""
-        raise ValueError(
-            "must be all, msb, lsb or a list of distinct positions in 0 ... 15 "
-            f"(0 = least significant){hint}"
-        )
-
-    @model_validator(mode="after")
-    def _somewhere(self) -> InjectionSettings:
-        enabled = getattr(self, "enabled", True)
-        switches = [name for name in _SWITCHES if hasattr(self, name)]
-        if enabled and not any(getattr(self, name) for name in switches):
-            raise ValueError(f"nothing to inject into: {', '.join(switches)} are all false")
-        return self
 
 
 class FaultInjectionSection(InjectionSettings):
@@ -136,6 +45,9 @@ class FaultInjectionSection(InjectionSettings):
     bit_width_config: Optional[BitWidthSource] = Field(
         None, description="widths that validate is to evaluate; null: the host's own"
     )
+    ber_by_epoch: Optional[BerSchedule] = Field(
+        None, description="BER of each epoch of training; null: ber in all of them"
+    )
     golden_run: StrictBool = Field(
         True, description="evaluate without faults first, to state what the upsets cost"
     )
@@ -147,7 +59,10 @@ class FaultInjectionSection(InjectionSettings):
     @classmethod
     def _ber_of_campaign(cls, values: Any) -> Any:
         campaign = values.get("campaign")
-        if campaign is None or "ber" in values or values.get("enable_in_training") is True:
+        given = any(values.get(key) is not None for key in ("ber", "rate"))
+        if values.get("ber_by_epoch") is not None and values.get("enable_in_inference") is False:
+            return values if given else {**values, "ber": 0.0}
+        if campaign is None or given or values.get("enable_in_training") is True:
             return values
         if values.get("enable_in_search") is True:  # searched at one BER, which is to be named
             return values
@@ -165,7 +80,40 @@ class FaultInjectionSection(InjectionSettings):
                              "are clean, faulty")  # fmt: skip
         if campaign.shard is not None and self.seed is None:
             raise ValueError("campaign.shard needs a seed, the same for all shards")
+        if self.mode == "exact_count" and (campaign.ber or campaign.mission or campaign.until):
+            raise ValueError("campaign.ber, until and mission are for rates; mode exact_count has "
+                             "a number of upsets")  # fmt: skip
+        if campaign.mission is not None and (self.rate is None or campaign.ber is not None):
+            raise ValueError("campaign.mission needs rate, which makes its BERs, and no ber")
+        for ber in self.grid:
+            check_rates(self.mode, self.asymmetric, ber)
         return self
+
+    @model_validator(mode="after")
+    def _fits_epochs(self) -> FaultInjectionSection:
+        if self.ber_by_epoch is not None and self.enabled:
+            if not self.enable_in_training:
+                raise ValueError("ber_by_epoch needs enable_in_training")
+            if self.mode == "exact_count":
+                raise ValueError("ber_by_epoch is for rates; mode exact_count has upsets")
+            check_rates(self.mode, self.asymmetric, self.ber_by_epoch.highest)
+        return self
+
+    @property
+    def grid(self) -> Tuple[float, ...]:
+        """The BERs of the campaign: its own, or those of its mission, or else the one of the
+        section, or else 1e-6 ... 1e-2; none in mode exact_count."""
+        campaign = self.campaign
+        if campaign is None or self.mode == "exact_count":
+            return ()
+        if campaign.mission is not None:
+            assert self.rate is not None
+            return tuple(
+                ber_after(self.rate.per_bit_second, time) for time in campaign.mission.times
+            )
+        if campaign.ber is not None:
+            return campaign.ber
+        return (self.ber,) if self.ber else GRID
 
 
 def parse_section(raw: Any) -> FaultInjectionSection:
@@ -234,8 +182,11 @@ def _line(model: Any, root: str, error: Any) -> str:
 def _fields(model: Any, keys: List[str]) -> List[str]:
     """Keys allowed at the nested place ``keys`` of ``model``."""
     for key in keys:
+        if key.isdigit():  # in a list
+            continue
         annotation = model.model_fields[key].annotation
-        for option in (annotation, *getattr(annotation, "__args__", ())):
+        options = [annotation, *getattr(annotation, "__args__", ())]
+        for option in options + [a for o in options for a in getattr(o, "__args__", ())]:
             if isinstance(option, type) and issubclass(option, BaseModel):
                 model = option
     return list(model.model_fields)

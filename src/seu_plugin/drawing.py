@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
-from typing import Any, Optional, Tuple
+from typing import Dict, Optional, Tuple
 
 import torch
 
 from . import kernels
-from .config import InjectionSettings
-from .fault_map import BITS_LIMIT, FaultMap, draw_fault_map
+from .exact_count import ExactCount
+from .fault_map import BITS_LIMIT, FaultMap
 from .fault_model import upset_count
-from .seeding import Stream, site_key
+from .fields import selected_bits
+from .seeding import Stream, Streams, site_key
+from .settings import InjectionSettings
+from .site_memory import ReadMap, SiteMemory
 
 #: Expected upsets from which handing a map to another thread costs less than drawing it.
 AHEAD_FROM = 16384
@@ -26,21 +29,40 @@ _THREADS = 2
 class MapDrawer:
     """The fault maps of a site: pure functions of width and exposure draw."""
 
-    def __init__(self, site: str, words: int, settings: InjectionSettings, seed: int) -> None:
+    def __init__(
+        self,
+        site: str,
+        words: int,
+        settings: InjectionSettings,
+        seed: int,
+        exact: Optional[ExactCount] = None,
+    ) -> None:
         self.words = words
+        self._exact = exact
         self._site, self._seed = site, seed
         self._settings = settings
         self._stream = Stream(seed, site)
         self._given: Optional[FaultMap] = None
-        self._ahead: Optional[Tuple[Tuple[int, int], Future[FaultMap]]] = None
+        self._ahead: Optional[Tuple[Tuple[int, int], Future[ReadMap]]] = None
+        self._memories: Dict[int, SiteMemory] = {}
 
     def start_trial(self, settings: InjectionSettings, given: Optional[FaultMap] = None) -> None:
         """Draw for these settings from now on; or not at all: ``given`` is the map."""
         self.wait()
         self._settings, self._given = settings, given
+        self._memories = {}
+
+    def memory(self, width: int) -> SiteMemory:
+        """The memory of the site at ``width``. Raises ConfigError if it does not fit."""
+        if width not in self._memories:
+            self._memories[width] = SiteMemory(self._site, self.words, width, self._settings)
+        return self._memories[width]
 
     def worth_drawing_ahead(self, width: int) -> bool:
-        return self._given is None and self.words * width * self._settings.ber >= AHEAD_FROM
+        settings = self._settings
+        if self._given is not None or settings.mode == "exact_count":
+            return False
+        return self.words * width * settings.ber >= AHEAD_FROM
 
     def draw_ahead(self, width: int, draw: int) -> None:
         """Begin to draw in the background what :meth:`draw` is expected to be asked for."""
@@ -49,10 +71,10 @@ class MapDrawer:
             self.wait()  # the stream is in use until then
             self._ahead = (key, _pool().submit(self._draw, width, draw))
 
-    def draw(self, width: int, draw: int) -> FaultMap:
-        """The upsets in the selected bits of the map of this width and exposure draw."""
+    def draw(self, width: int, draw: int) -> ReadMap:
+        """What is read under the map of this width and exposure draw."""
         if self._given is not None:
-            return self._given
+            return self.memory(width).read(self._given)
         key, self._ahead, ahead = (width, draw), None, self._ahead
         if ahead is not None:
             drawn = ahead[1].result()
@@ -72,6 +94,8 @@ class MapDrawer:
         return (
             device.type == "cuda"
             and self._given is None
+            and self._settings.mode == "ber"
+            and self.memory(width).rule is None
             and DEVICE_FROM <= ber < 1.0
             and self.words * width * ber >= DEVICE_UPSETS
             and self.words * width < BITS_LIMIT
@@ -90,24 +114,12 @@ class MapDrawer:
         selected = selected_bits(settings.bits, width)
         return masks if selected == (1 << width) - 1 else masks & selected
 
-    def _draw(self, width: int, draw: int) -> FaultMap:
-        stream = self._stream.restart(self._settings.trial, draw)
-        fault_map = draw_fault_map(stream, self.words, width, self._settings.ber)
-        selected = selected_bits(self._settings.bits, width)
-        if selected != (1 << width) - 1:
-            fault_map = fault_map.restricted_to(selected)
-        return fault_map
-
-
-def selected_bits(bits: Any, width: int) -> int:
-    """The exposed bit positions of a word as a mask."""
-    if bits == "all":
-        return (1 << width) - 1
-    if bits == "msb":
-        return 1 << (width - 1)
-    if bits == "lsb":
-        return 1
-    return sum(1 << position for position in bits if position < width)
+    def _draw(self, width: int, draw: int) -> ReadMap:
+        settings, memory = self._settings, self.memory(width)
+        if self._exact is not None:
+            return memory.read(self._exact.draw(self._site, width, settings, draw))
+        streams = Streams(self._seed, self._site, settings.trial, draw)
+        return memory.draw(settings.ber, self._stream.restart(settings.trial, draw), streams)
 
 
 @lru_cache(maxsize=1)

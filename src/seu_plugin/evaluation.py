@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import time
-from typing import Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional
 
 import torch
 from torch import nn
 
 from rfquant_hooks.contract import PhaseOutcome
 
-from .config import InjectionSettings
 from .devices import check_ranks_agree, on_every_rank
-from .drawing import selected_bits
 from .errors import ConfigError, InjectionError
+from .fields import selected_bits
 from .injector import FaultInjector
 from .outcomes import OutputRecorder, Recorded, compare
 from .run_state import Calibrations, RunState
+from .settings import InjectionSettings
 from .strata import Memory, place
 from .trials import Trial, TrialResult
 
@@ -119,9 +119,10 @@ class Evaluation:
             raise InjectionError("a trial needs the golden run first")
         if trial.ber is not None:
             self.injector.start_trial(trial.number, trial.ber)
-            if self._is_static() and not self.injector.has_static_upset(self.widths):
+            unread = self._nothing_wrong() if self._is_static() else None
+            if unread is not None:
                 return TrialResult(
-                    trial, tuple(golden.metrics), bits=self.bits, ran=False,
+                    trial, tuple(golden.metrics), **unread, bits=self.bits, ran=False,
                     outcomes=compare(self._outputs, self._outputs),
                     seconds=time.perf_counter() - started,
                 )  # fmt: skip
@@ -135,6 +136,10 @@ class Evaluation:
         self.injector.check_trial()
         check_ranks_agree(self.injector.statistics())
         sites = self.injector.statistics().values()
+        guarded: Dict[str, Any] = {}
+        if self.injector.settings.protection:
+            names = ("residual", "corrected", "detected")
+            guarded = {name: sum(getattr(s, name) for s in sites) for name in names}
         outputs = None if self._recorder is None else self._recorder.taken()
         result = TrialResult(
             trial,
@@ -145,6 +150,7 @@ class Evaluation:
             {s.name: s.upsets for s in sites if s.upsets},
             compare(self._outputs, outputs),
             seconds=time.perf_counter() - started,
+            **guarded,
         )
         return on_every_rank(result)[0]
 
@@ -157,6 +163,22 @@ class Evaluation:
             weight = site.layer.weight.detach().cpu().contiguous()
             found.update(weight.view(-1).view(torch.uint8).numpy().tobytes())
         return found.hexdigest()
+
+    def _nothing_wrong(self) -> Optional[Dict[str, Any]]:
+        """What a trial counts whose static maps leave everything as it was; None if they do not."""
+        maps = self.injector.static_maps(self.widths)
+        if not all(one.harmless for several in maps.values() for one in several):
+            return None
+        upsets = {name: sum(one.upsets or 0 for one in several) for name, several in maps.items()}
+        found = [one for several in maps.values() for one in several]
+        counts: Dict[str, Any] = {
+            "upsets": sum(upsets.values()),
+            "upsets_by_site": {name: n for name, n in upsets.items() if n},
+        }
+        if self.injector.settings.protection:
+            corrected, detected = (sum(r.corrected for r in found), sum(r.detected for r in found))
+            counts.update(residual=0, corrected=corrected, detected=detected)
+        return counts
 
     def _is_static(self) -> bool:
         persistence = self.injector.settings.persistence

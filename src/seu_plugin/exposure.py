@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
-from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Tuple, Union
 
 import torch
 
-from .drawing import MapDrawer, selected_bits
+from .drawing import MapDrawer
 from .errors import InjectionError
+from .exact_count import ExactCount
 from .fault_map import MAX_WIDTH, FaultMap
 from .forward_state import ForwardState
-from .placement import PlacedMap, PlacedMasks
+from .placement import PlacedMap, PlacedMasks, counted
 from .reading import Reader
+from .site_memory import ReadMap
 from .sites import Site, check_width
 from .statistics import Counter, SiteStatistics
 from .weight_cache import WeightCache
@@ -24,11 +26,11 @@ Quantize = Callable[..., torch.Tensor]
 class ExposedSite:
     """A site, the fault maps it has seen, and how deep inside its layer the program is."""
 
-    def __init__(self, site: Site, state: ForwardState) -> None:
+    def __init__(self, site: Site, state: ForwardState, exact: Optional[ExactCount] = None) -> None:
         self.site = site
         self.depth = 0
         self._state = state
-        self._drawer = MapDrawer(site.name, site.words, state.settings, state.seed)
+        self._drawer = MapDrawer(site.name, site.words, state.settings, state.seed, exact)
         self._reader = Reader(site)
         self._cache = WeightCache(site) if state.settings.weight_cache else None
         self.reset()
@@ -60,18 +62,22 @@ class ExposedSite:
         self._draw: Optional[int] = None
         self._maps: Dict[Tuple[int, torch.device], Optional[PlacedMap]] = {}
 
-    def static_upsets(self, width: int) -> int:
-        """Upsets of the site's static map at ``width``."""
-        return self._drawer.draw(width, 0).upsets
+    def static_map(self, width: int) -> ReadMap:
+        """The site's static map at ``width``."""
+        return self._drawer.draw(width, 0)
+
+    def check_memory(self, width: int) -> None:
+        """Raise ConfigError if the codes do not fit the memory that was declared."""
+        self._drawer.memory(width)
 
     def statistics(self) -> SiteStatistics:
         """What the counters say; waits for the device if that draws maps itself."""
         counts, self._counts = self._counts, None
         if counts is not None:
             upsets, words_hit = counts.tolist()
-            self.counter.upsets += upsets
-            self.counter.words_hit += words_hit
-        return self.counter.frozen(self._state.settings.ber)
+            self.counter.add(upsets, upsets, words_hit, 0, 0)
+        settings = self._state.settings
+        return self.counter.frozen(settings.ber, settings.mode)
 
     def check(self) -> None:
         """Raise InjectionError if a GPU was given words that are no codes."""
@@ -188,10 +194,11 @@ class ExposedSite:
         device = self.site.layer.weight.device
         if (width, device) not in self._maps:
             self._maps[width, device] = self._place(width, draw, device)
-            counter, selected = self.counter, selected_bits(self._state.settings.bits, width)
+            counter, memory = self.counter, self._drawer.memory(width)
             counter.maps += 1
             counter.words += self.site.words
-            counter.bits += self.site.words * bin(selected).count("1")
+            counter.bits += self.site.words * bin(memory.exposed).count("1")
+            counter.check_bits += memory.extra_bits
             counter.widths[width] = None
         return self._maps[width, device]
 
@@ -199,16 +206,23 @@ class ExposedSite:
         codes_on = self._state.device
         if codes_on in (None, device) and self._drawer.draws_on(device, width):
             masks = self._drawer.draw_on(device, width, draw)
-            planes = torch.stack([(masks >> bit & 1).sum() for bit in range(width)])
-            counts = torch.stack((planes.sum(), (masks != 0).sum()))
-            self._counts = counts if self._counts is None else self._counts + counts
+            self._count(counted(masks, width))
             return PlacedMasks(masks, self._state.codec, width)
-        fault_map = self._drawer.draw(width, draw)
-        self.counter.upsets += fault_map.upsets
-        self.counter.words_hit += len(fault_map.index)
-        if not fault_map.upsets:
+        found = self._drawer.draw(width, draw)
+        self.counter.note(found.drawn)
+        if isinstance(found.map, FaultMap):
+            assert found.upsets is not None
+            self._count((found.upsets, found.map.upsets, len(found.map.index),
+                         found.corrected, found.detected))  # fmt: skip
+        if found.harmless:
             return None
-        return PlacedMap(fault_map, self._state.codec, width, device, codes_on)
+        return PlacedMap(found.map, self._state.codec, width, device, codes_on, self._count)
+
+    def _count(self, counts: Union[Tuple[int, int, int, int, int], torch.Tensor]) -> None:
+        if not isinstance(counts, torch.Tensor):
+            self.counter.add(*counts)
+        else:
+            self._counts = counts if self._counts is None else self._counts + counts
 
 
 class _Patch(torch.autograd.Function):

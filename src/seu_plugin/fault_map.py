@@ -42,7 +42,11 @@ class FaultMap:
         mask = self.mask & np.int32(bits)
         hit = np.flatnonzero(mask)
         mask = mask[hit]
-        return FaultMap(self.index[hit], mask, int(_popcounts()[mask].sum(dtype=np.int64)))
+        return FaultMap(self.index[hit], mask, popcount(mask))
+
+
+def empty_fault_map() -> FaultMap:
+    return FaultMap(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int32), 0)
 
 
 def draw_fault_map(stream: Stream, words: int, width: int, ber: float) -> FaultMap:
@@ -127,6 +131,11 @@ def _is_first(values: npt.NDArray[np.uint32]) -> npt.NDArray[np.bool_]:
     first = np.ones(values.size, dtype=np.bool_)
     np.not_equal(values[1:], values[:-1], out=first[1:])
     return first
+
+
+def popcount(masks: npt.NDArray[np.int32]) -> int:
+    """Number of set bits of all ``masks``, which are below 2**16."""
+    return int(_popcounts()[masks].sum(dtype=np.int64))
 
 
 @lru_cache(maxsize=1)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numbers
 import re
-from typing import Any
+from fnmatch import fnmatchcase
+from typing import Any, Literal, Tuple, Union
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, field_validator
+
+from .errors import did_you_mean
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
@@ -33,3 +36,52 @@ def integer(value: Any) -> Any:
     """``value`` as an int if it is one, of numpy, say; a bool is left to fail."""
     is_integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
     return int(value) if is_integer else value
+
+
+BitSelection = Union[Literal["all", "msb", "lsb"], Tuple[StrictInt, ...]]
+
+
+def bit_positions(value: Any) -> Any:
+    """``all``, ``msb``, ``lsb`` or distinct positions, ascending. Raises ValueError."""
+    if value in ("all", "msb", "lsb"):
+        return value
+    if isinstance(value, (list, tuple, range)) and value:
+        integral = all(isinstance(v, numbers.Integral) for v in value)
+        if integral and not any(isinstance(v, bool) for v in value):
+            positions = sorted({int(v) for v in value})
+            if len(positions) == len(value) and positions[0] >= 0 and positions[-1] <= 15:
+                return tuple(positions)
+    hint = did_you_mean(value, ("all", "msb", "lsb")) if isinstance(value, str) else ""
+    raise ValueError(
+        "must be all, msb, lsb or a list of distinct positions in 0 ... 15 "
+        f"(0 = least significant){hint}"
+    )
+
+
+def selected_bits(bits: Any, width: int) -> int:
+    """The bit positions of a word that :func:`bit_positions` names, as a mask."""
+    if bits == "all":
+        return (1 << width) - 1
+    if bits == "msb":
+        return 1 << (width - 1)
+    if bits == "lsb":
+        return 1
+    return sum(1 << position for position in bits if position < width)
+
+
+class LayerSelection(Frozen):
+    """Glob patterns over site names. Every pattern must match at least one site."""
+
+    include: Tuple[StrictStr, ...] = Field(("*",), min_length=1, description="which sites")
+    exclude: Tuple[StrictStr, ...] = Field((), description="which of those not")
+
+    @field_validator("include", "exclude", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    def includes(self, site: str) -> bool:
+        """Whether a site of this name is meant."""
+        return any(fnmatchcase(site, one) for one in self.include) and not any(
+            fnmatchcase(site, one) for one in self.exclude
+        )

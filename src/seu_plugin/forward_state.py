@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from .codecs import codec
-from .config import InjectionSettings
 from .errors import InjectionError
+from .settings import InjectionSettings
 
 
 class ForwardState:

@@ -16,7 +16,6 @@ from rfquant_hooks.contract import Phase, PhaseOutcome, restart_command, setting
 
 from .bit_widths import check_widths_used
 from .campaign_run import CampaignRun, closing_lines, section_identity
-from .campaign_settings import grid_of
 from .config import FaultInjectionSection
 from .devices import on_every_rank, rank
 from .errors import ConfigError
@@ -95,7 +94,7 @@ class HostCampaign:
                     "host": "RFQuant",
                     "threads": self.threads,
                 }
-                bers = grid_of(self.campaign, self.section.ber)
+                bers = self.section.grid
                 campaign = CampaignRun(evaluation, self.campaign, bers, folder, self._say, about)
                 if self._pipe is not None:
                     serve(self._pipe, evaluation, Hello(golden, campaign.identity()))

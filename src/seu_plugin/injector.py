@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from contextlib import contextmanager
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Union
 
@@ -10,35 +9,40 @@ import torch
 from torch import nn
 
 from .activations import FreshStepSizes
-from .config import InjectionSettings, parse_settings
+from .config import parse_settings
 from .dense_map import free_buffers
 from .devices import agreed_seed, check_device, rank
-from .errors import ConfigError, InjectionError, SeuWarning, SiteError, did_you_mean
+from .errors import ConfigError, InjectionError, SiteError, did_you_mean
+from .exact_count import ExactCount
 from .exposure import ExposedSite
-from .fault_map import FaultMap
+from .fault_map import FaultMap, empty_fault_map
 from .forward_state import ForwardState
 from .forwards import TakenForward
 from .interception import give_back, take_over
+from .protection import check_rules
 from .report import injection_table, print_table
 from .seeding import SEED_LIMIT
+from .self_check import check_injection
+from .settings import InjectionSettings
+from .site_memory import ReadMap
 from .sites import check_grids, select_sites
-from .statistics import SiteStatistics, check_upsets
+from .statistics import SiteStatistics
 
 Layers = Union[str, Sequence[str], Mapping[str, Any], None]
 
 
 class FaultInjector:
-    """Flips stored weight bits of a quantized model with an exact bit error rate.
+    """Flips stored bits of a quantized model with an exact bit error rate.
 
     Between :meth:`enable` and :meth:`disable` (or inside ``with``), every stored bit of every
-    selected site is upset independently with probability ``ber`` in the weight that the
-    layer's own forward uses. Gradients pass straight through to the clean weight. Afterwards
-    the model is bit-identical to before.
+    selected site is upset independently with probability ``ber`` (or as another ``mode`` says) in
+    the weight that the layer's own forward uses. Gradients pass straight through to the clean
+    weight. Afterwards the model is bit-identical to before.
 
     Parameters
     ----------
     model: quantized model, wrapped in DistributedDataParallel or not.
-    mode: fault model; ``"ber"``.
+    mode: fault model: ``"ber"``, ``"stuck_at"``, ``"asymmetric"``, ``"mbu"``, ``"exact_count"``.
     ber: bit error rate in [0, 1], per stored bit and fault map.
     device: where codes are flipped; default: where the weight is.
     enable_in_training, enable_in_inference: inject while a layer is in train / eval mode.
@@ -48,6 +52,8 @@ class FaultInjector:
     bits, encoding, persistence, bn_calibration, trial, weight_cache: as the YAML keys of these
         names.
     exposure_draw: counter of the first fault map of ``per_forward`` persistence.
+    more: ``rate``, ``stuck_at``, ``asymmetric``, ``mbu``, ``upsets``, ``memory``, ``protection``
+        and ``targets``, as the YAML keys of these names.
 
     Raises ConfigError for a bad argument, SiteError if the model has no such sites.
     """
@@ -70,6 +76,7 @@ class FaultInjector:
         trial: int = 0,
         weight_cache: bool = True,
         exposure_draw: int = 0,
+        **more: Any,
     ) -> None:
         given = {
             "mode": mode,
@@ -85,6 +92,7 @@ class FaultInjector:
             "bn_calibration": bn_calibration,
             "trial": trial,
             "weight_cache": weight_cache,
+            **more,
         }
         settings = parse_settings(given)
         if settings.bn_calibration == "both":
@@ -103,7 +111,9 @@ class FaultInjector:
         self.sites = select_sites(model, settings.layers)
         check_grids(self.sites, settings)
         self._state = ForwardState(settings, self.seed, self.device, exposure_draw)
-        self._exposed = [ExposedSite(site, self._state) for site in self.sites]
+        check_rules(settings.protection, [site.name for site in self.sites])
+        exact = ExactCount(self.sites, self.seed) if settings.mode == "exact_count" else None
+        self._exposed = [ExposedSite(site, self._state, exact) for site in self.sites]
         self._taken: List[TakenForward] = []
         self._fresh: Optional[FreshStepSizes] = None
         self._given: Optional[Mapping[str, FaultMap]] = None
@@ -113,8 +123,7 @@ class FaultInjector:
         cls, model: nn.Module, settings: InjectionSettings, exposure_draw: int = 0
     ) -> FaultInjector:
         """An injector for validated settings (a section, say)."""
-        names = InjectionSettings.model_fields
-        arguments = {name: getattr(settings, name) for name in names}
+        arguments = _arguments(settings)
         return cls(model, exposure_draw=exposure_draw, **arguments)
 
     def __repr__(self) -> str:
@@ -137,10 +146,11 @@ class FaultInjector:
         """
         if self._taken:
             return self
-        for site in self.sites:
-            width = None if widths_set_later else site.width
+        for exposed in self._exposed:
+            width = None if widths_set_later else exposed.site.width
             if width is not None:
-                site.step_size(width)
+                exposed.site.step_size(width)
+                exposed.check_memory(width)
         self._state.reset()
         self._given = None
         for exposed in self._exposed:
@@ -157,7 +167,7 @@ class FaultInjector:
         """
         if self._taken:
             self._restore()
-            self._check()
+            check_injection(self, self._exposed, self._state, self._given)
 
     def __enter__(self) -> FaultInjector:
         return self.enable()
@@ -184,7 +194,7 @@ class FaultInjector:
         if not self._taken:
             raise InjectionError(f"{self!r}: start_trial before enable")
         old = self.settings
-        named = {name: getattr(old, name) for name in InjectionSettings.model_fields}
+        named = _arguments(old)
         changed: Dict[str, Any] = {"trial": trial, "ber": old.ber if ber is None else ber}
         if fault_maps is not None:
             known = [site.name for site in self.sites]
@@ -197,7 +207,8 @@ class FaultInjector:
         self._state.start_trial(self.settings)
         for exposed in self._exposed:
             name = exposed.site.name
-            exposed.start_trial(None if fault_maps is None else fault_maps.get(name))
+            given = None if fault_maps is None else fault_maps.get(name, empty_fault_map())
+            exposed.start_trial(given)
 
     def keep_step_sizes(self) -> None:
         """While enabled: activation step sizes that clean forwards have initialized stay."""
@@ -210,7 +221,7 @@ class FaultInjector:
 
     def check_trial(self) -> None:
         """While enabled: the checks of :meth:`disable` for the trial that ends now."""
-        self._check()
+        check_injection(self, self._exposed, self._state, self._given)
 
     def observe(self, observer: Optional[Callable[[Any], None]]) -> None:
         """Show the output of each forward of the model to ``observer``, but for those that
@@ -222,9 +233,9 @@ class FaultInjector:
         :meth:`enable`."""
         return {e.site.name: list(e.clean_widths) for e in self._exposed}
 
-    def has_static_upset(self, widths: Mapping[str, Sequence[int]]) -> bool:
-        """Whether the static maps of this trial upset anything at these widths by site name."""
-        return any(e.static_upsets(width) for e in self._exposed for width in widths[e.site.name])
+    def static_maps(self, widths: Mapping[str, Sequence[int]]) -> Dict[str, List[ReadMap]]:
+        """The static maps of this trial at these widths, by site name."""
+        return {e.site.name: [e.static_map(w) for w in widths[e.site.name]] for e in self._exposed}
 
     @contextmanager
     def suspended(self) -> Iterator[None]:
@@ -254,39 +265,11 @@ class FaultInjector:
             self._fresh.restore()
         self._fresh = None
 
-    def _check(self) -> None:
-        for exposed in self._exposed:
-            exposed.check()
-        statistics = list(self.statistics().values())
-        if self._given is not None:
-            self._check_given(self._given)
-            return
-        check_upsets(statistics)
-        unexposed = [s.name for s in statistics if not s.bits]
-        if not unexposed or self.settings.ber == 0.0:
-            return
-        if len(unexposed) == len(statistics):
-            raise InjectionError(f"{self!r} was asked to inject and did not: {self._why_not()}")
-        warnings.warn(
-            f"{self!r}: no forward passed through {', '.join(unexposed)}", SeuWarning, stacklevel=3
-        )
 
-    def _check_given(self, fault_maps: Mapping[str, FaultMap]) -> None:
-        made = self.statistics()
-        for name, fault_map in fault_maps.items():
-            if made[name].upsets != fault_map.upsets * max(made[name].maps, 1):
-                raise InjectionError(
-                    f"site {name!r} was to have {fault_map.upsets} upsets and had "
-                    f"{made[name].upsets}: {self._why_not()}"
-                )
-
-    def _why_not(self) -> str:
-        if any(exposed.counter.forwards for exposed in self._exposed):
-            return f"no word of its sites has a bit at the selected positions {self.settings.bits}"
-        if not self._state.used_clean:
-            return "not one forward passed through a selected site"
-        modes = " and ".join(self._state.used_clean)
-        return f"its sites were only used {modes}, where it does not inject"
+def _arguments(settings: InjectionSettings) -> Dict[str, Any]:
+    """``settings`` as arguments; the rate has been made a BER."""
+    names = InjectionSettings.model_fields
+    return {**{name: getattr(settings, name) for name in names}, "rate": None}
 
 
 def _selection(layers: Layers) -> Any:

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional
+from typing import Any, Callable, Optional, Tuple, Union
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from .cell_map import CellMap
 from .codecs import Codec
-from .fault_map import FaultMap
+from .decoding import ProtectedMap
+from .fault_map import FaultMap, popcount
+
+#: Takes upsets, bits and words read wrong, words corrected and given up; or, from a GPU, a tensor
+#: with the first and the third, which are then all there is.
+OnRead = Callable[[Union[Tuple[int, int, int, int, int], torch.Tensor]], None]
+
+
+def counted(masks: torch.Tensor, width: int) -> torch.Tensor:
+    """Set bits of all ``masks``, and masks that are not 0; stays on the device."""
+    planes = torch.stack([(masks >> bit & 1).sum() for bit in range(width)])
+    return torch.stack((planes.sum(), (masks != 0).sum()))
 
 
 def shipped(array: npt.NDArray[Any], device: torch.device) -> torch.Tensor:
@@ -26,25 +38,66 @@ class PlacedMap:
     ``mask``: the bits of each that flip. ``flips``: what changes their codes, as ``codec`` wants
     it, if codes are flipped on another device than the CPU; ``codes_on`` names that device, None
     is the weight's. ``grid``: the lowest and the highest code.
+
+    Where flips depend on what is stored, ``mask`` and ``flips`` are not set; :meth:`wrong` finds
+    them and tells ``on_read`` about the first reading.
     """
 
     mask: npt.NDArray[np.int32]
     flips: Optional[torch.Tensor] = None
+    effect: Union[CellMap, ProtectedMap, None] = None
 
     def __init__(
         self,
-        fault_map: FaultMap,
+        fault_map: Union[FaultMap, CellMap, ProtectedMap],
         codec: Codec,
         width: int,
         device: torch.device,
         codes_on: Optional[torch.device] = None,
+        on_read: Optional[OnRead] = None,
     ) -> None:
         self.codec, self.width = codec, width
         self.grid = codec.lowest(width), codec.highest(width)
         self.index = shipped(fault_map.index, device)
+        self._on_read = on_read
+        self.on_host = (codes_on or device).type == "cpu"
+        if not isinstance(fault_map, FaultMap):
+            self.effect = fault_map
+            if isinstance(fault_map, CellMap) and not self.on_host:
+                up, down = (shipped(m, codes_on or device) for m in (fault_map.up, fault_map.down))
+                self._cells = CellMap(fault_map.index, up, down)  # type: ignore[arg-type]
+            return
         self.mask = fault_map.mask
         if (codes_on or device).type != "cpu":
             self.flips = shipped(codec.flips(self.mask, width), codes_on or device)
+
+    def wrong(self, stored: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+        """The bits of the hit words that are read wrong, from what they hold."""
+        assert self.effect is not None
+        if isinstance(self.effect, CellMap):
+            flips = self.effect.flips(stored)
+            upsets = popcount(flips)
+            counts = (upsets, upsets, int(np.count_nonzero(flips)), 0, 0)
+        else:
+            seen = self.effect.read(stored)
+            flips = seen.flips
+            hit = int(np.count_nonzero(flips))
+            counts = (seen.upsets, popcount(flips), hit, seen.corrected, seen.detected)
+        self._tell(counts)
+        return np.asarray(flips, dtype=np.int32)
+
+    def wrong_on_device(self, stored: torch.Tensor) -> torch.Tensor:
+        """As :meth:`wrong`. Without protection nobody waits for the device."""
+        if self.on_host or isinstance(self.effect, ProtectedMap):
+            return torch.from_numpy(self.wrong(stored.cpu().numpy())).to(stored.device)
+        flips: torch.Tensor = self._cells.flips(stored)
+        self._tell(counted(flips, self.width))
+        return flips
+
+    def _tell(self, counts: Union[Tuple[int, int, int, int, int], torch.Tensor]) -> None:
+        on_read, self._on_read = self._on_read, None
+        if on_read is not None:
+            on_read(counts)
 
     def read(self, weight: torch.Tensor) -> torch.Tensor:
         """The hit words of ``weight``, as a tensor of their own."""

@@ -34,6 +34,8 @@ class Reader:
         """
         stored, flips = placed.read(clean), placed.flips
         scale = placed.step_sizes(clean, scale)
+        if placed.effect is not None and not (placed.on_host and clean.dtype not in HALF):
+            return self._by_torch(stored, scale, None, placed)
         if flips is None:
             if clean.dtype not in HALF:
                 words = self._by_numpy(stored.cpu().numpy(), scale.cpu().numpy(), placed)
@@ -54,8 +56,9 @@ class Reader:
         # numpy starts faster than torch, and blocks stay in the cache.
         codec, width, (lowest, highest) = placed.codec, placed.width, placed.grid
         values = np.empty_like(words)
-        for start in range(0, words.size, _BLOCK):
-            block = slice(start, start + _BLOCK)
+        size = _BLOCK if placed.effect is None else max(words.size, 1)
+        for start in range(0, words.size, size):
+            block = slice(start, start + size)
             step = steps if steps.size == 1 else steps[block]
             ratio = words[block] / step
             code = np.rint(ratio)
@@ -64,13 +67,23 @@ class Reader:
             ratio -= code
             if not np.abs(ratio, out=ratio).max() <= TOLERANCE:  # not a number, either
                 raise self._error(placed, words.dtype)
-            flips = codec.flips(placed.mask[block], width)
-            upset = codec.upset(code.astype(np.int32), flips, width)
+            codes = code.astype(np.int32)
+            if placed.effect is None:
+                wrong = placed.mask[block]
+            else:
+                wrong = placed.wrong(codec.encode(codes, width))
+            upset = codec.upset(codes, codec.flips(wrong, width), width)
             values[block] = upset.astype(code.dtype) * step
+            if placed.effect is not None:
+                np.copyto(values, words, where=wrong == 0)
         return values
 
     def _by_torch(
-        self, words: torch.Tensor, scale: torch.Tensor, flips: torch.Tensor, placed: PlacedMap
+        self,
+        words: torch.Tensor,
+        scale: torch.Tensor,
+        flips: Optional[torch.Tensor],
+        placed: PlacedMap,
     ) -> torch.Tensor:
         ratio = words.float() / scale if words.dtype in HALF else words / scale
         code = ratio.round().clamp_(*placed.grid)
@@ -79,7 +92,13 @@ class Reader:
         else:
             off = ratio.sub_(code).abs_().max()
         self._note(off, placed, words.dtype)
-        upset: torch.Tensor = placed.codec.upset(code.to(torch.int32), flips, placed.width)
+        codec, width, codes = placed.codec, placed.width, code.to(torch.int32)
+        if flips is None:
+            wrong = placed.wrong_on_device(codec.encode(codes, width))
+            new: torch.Tensor = codec.upset(codes, codec.flips(wrong, width), width)
+            values = new.to(code.dtype).mul_(scale).to(words.dtype)
+            return torch.where(wrong != 0, values, words)
+        upset: torch.Tensor = codec.upset(codes, flips, width)
         return upset.to(code.dtype).mul_(scale).to(words.dtype)
 
     def _note(self, off: torch.Tensor, placed: PlacedMap, dtype: torch.dtype) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import List, Optional, Sequence
+from typing import Iterable, List, Optional, Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -32,9 +32,16 @@ def _counts(sites: Sequence[SiteStatistics]) -> List[str]:
         f"{sum(s.words for s in sites):,}",
         f"{sum(s.bits for s in sites):,}",
         f"{sum(s.upsets for s in sites):,}",
-        rounded(sum(s.expected for s in sites)),
+        expected(sites),
         f"{sum(s.words_hit for s in sites):,}",
     ]
+
+
+def expected(sites: Iterable[SiteStatistics]) -> str:
+    """Expected upsets of all ``sites``; - where they depend on what is stored."""
+    sites = list(sites)
+    known = [s.expected for s in sites if s.expected is not None]
+    return rounded(sum(known)) if len(known) == len(sites) else "-"
 
 
 def campaign_table(summary: Summary) -> Table:

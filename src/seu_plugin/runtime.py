@@ -20,7 +20,7 @@ from .devices import check_device, check_ranks_agree, rank
 from .errors import InjectionError, SeuError
 from .host_campaign import HostCampaign
 from .injector import FaultInjector
-from .report import accuracy_lines, calibration_lines, rounded
+from .report import accuracy_lines, calibration_lines, expected
 from .run_state import host_rng_restored
 from .sites import check_grids, select_sites
 
@@ -155,7 +155,7 @@ class Runtime:
         self._say(
             f"{what}: {sum(s.upsets for s in sites):,} upsets in "
             f"{sum(s.bits for s in sites):,} bits exposed, expected "
-            f"{rounded(sum(s.expected for s in sites))} (BER {self.section.ber:g}, "
+            f"{expected(sites)} (BER {self.section.ber:g}, "
             f"seed {injector.seed})"
         )
         return outcome

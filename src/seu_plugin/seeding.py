@@ -74,3 +74,29 @@ class Stream:
         upper += lower
         upper >>= half
         return upper.astype(np.uint32)
+
+
+class Streams:
+    """The streams of one fault map: the site's own, and one for each further purpose."""
+
+    def __init__(self, seed: int, site: str, trial: int = 0, exposure_draw: int = 0) -> None:
+        self._seed, self._site = seed, site
+        self._place = (trial, exposure_draw)
+
+    def of(self, purpose: str = "") -> Stream:
+        """A stream at its start; ``purpose`` ("check bits", say) tells it from the site's own."""
+        name = f"{purpose} of {self._site}" if purpose else self._site
+        return Stream(self._seed, name, *self._place)
+
+
+def mixed(key: int, numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
+    """A random 64-bit word for each of ``numbers``: outputs of SplitMix64 with seed ``key``.
+
+    What a cell or an event is given does not depend on which others there are. (Steele, Lea,
+    Flood: Fast splittable pseudorandom number generators, OOPSLA 2014.) uint64 of shape [n].
+    """
+    z = (numbers.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+    z += np.uint64(key)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return np.asarray(z ^ (z >> np.uint64(31)), dtype=np.uint64)

@@ -14,8 +14,9 @@ import torch
 from torch import nn
 
 from .codecs import codec
-from .config import InjectionSettings, LayerSelection
 from .errors import ConfigError, SiteError, did_you_mean
+from .fields import LayerSelection
+from .settings import InjectionSettings
 
 #: Wrappers whose one child is the model: DistributedDataParallel, DataParallel, torch.compile.
 _WRAPPERS = ("module", "_orig_mod")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Dict, Iterable, Tuple
+from typing import Dict, Iterable, NamedTuple, Optional, Tuple
 
 from scipy import special
 
@@ -11,6 +11,15 @@ from .errors import InjectionError
 
 #: Probability that the self-check alarms on a correct run (two-sided).
 FALSE_ALARM = 1e-9
+
+
+class Drawn(NamedTuple):
+    """A number that a fault model drew from Binomial(``cells``, ``rate``)."""
+
+    what: str
+    struck: int
+    cells: int
+    rate: float
 
 
 @dataclass(frozen=True)
@@ -21,6 +30,12 @@ class SiteStatistics:
     and the selected bits of each), ``upsets`` bits changed, ``words_hit`` words with at least
     one upset; ``maps`` fault maps drawn, ``forwards`` uses by the layer under injection;
     ``widths`` the widths in bits it was used at, in order of appearance.
+
+    Of protected memory: ``check_bits`` further cells (check bits, copies) under exposure, whose
+    upsets are counted, too; ``residual`` bits that were read wrong after decoding (of memory
+    without protection: the upsets; ``words_hit`` goes by these); ``corrected`` and ``detected``
+    memory words that were put right, and that were given up. ``drawn``: what another fault model
+    than ``ber`` drew, for the self-check.
     """
 
     name: str
@@ -32,11 +47,19 @@ class SiteStatistics:
     maps: int = 0
     forwards: int = 0
     widths: Tuple[int, ...] = ()
+    check_bits: int = 0
+    residual: int = 0
+    corrected: int = 0
+    detected: int = 0
+    mode: str = "ber"
+    drawn: Tuple[Drawn, ...] = ()
 
     @property
-    def expected(self) -> float:
-        """Expected upsets: bits * BER."""
-        return self.bits * self.ber
+    def expected(self) -> Optional[float]:
+        """Expected upsets: stored bits * BER; None where it depends on what is stored."""
+        if self.mode in ("stuck_at", "asymmetric", "exact_count"):
+            return None
+        return (self.bits + self.check_bits) * self.ber
 
 
 @dataclass
@@ -51,10 +74,34 @@ class Counter:
     maps: int = 0
     forwards: int = 0
     widths: Dict[int, None] = field(default_factory=dict)  # an ordered set
+    check_bits: int = 0
+    residual: int = 0
+    corrected: int = 0
+    detected: int = 0
+    drawn: Dict[Tuple[str, float], Tuple[int, int]] = field(default_factory=dict)
 
-    def frozen(self, ber: float) -> SiteStatistics:
+    def add(
+        self, upsets: int, residual: int, words_hit: int, corrected: int, detected: int
+    ) -> None:
+        """One more fault map was read."""
+        self.upsets += upsets
+        self.residual += residual
+        self.words_hit += words_hit
+        self.corrected += corrected
+        self.detected += detected
+
+    def note(self, drawn: Iterable[Drawn]) -> None:
+        """One more fault map was drawn."""
+        for one in drawn:
+            struck, cells = self.drawn.get((one.what, one.rate), (0, 0))
+            self.drawn[one.what, one.rate] = struck + one.struck, cells + one.cells
+
+    def frozen(self, ber: float, mode: str = "ber") -> SiteStatistics:
         values = dict(vars(self), widths=tuple(self.widths))
-        return SiteStatistics(ber=ber, **values)
+        values["drawn"] = tuple(
+            Drawn(what, struck, cells, rate) for (what, rate), (struck, cells) in self.drawn.items()
+        )
+        return SiteStatistics(ber=ber, mode=mode, **values)
 
 
 def tail_probability(upsets: int, bits: int, ber: float) -> float:
@@ -73,6 +120,12 @@ def check_upsets(sites: Iterable[SiteStatistics]) -> None:
     The interval has probability 1 - 1e-9: a correct run never meets it in practice.
     """
     sites = list(sites)
+    for site in sites:
+        for one in site.drawn:
+            _check(f"site {site.name!r} ({one.what})", one.struck, one.cells, one.rate)
+    sites = [
+        site for site in sites if not site.drawn and site.mode == "ber" and not site.check_bits
+    ]
     for site in sites:
         _check(f"site {site.name!r}", site.upsets, site.bits, site.ber)
     if sites:

@@ -51,11 +51,11 @@ def stratum_trials(name: str, stored_bits: int, sensitivity: Sensitivity) -> Lis
     ]  # fmt: skip
 
 
-def place(trial: Trial, memory: Memory, seed: int) -> Dict[str, FaultMap]:
+def place(trial: Trial, memory: Memory, seed: int, draw: int = 0) -> Dict[str, FaultMap]:
     """The upsets of one trial: ``trial.placed`` distinct bits of its stratum, all sets of them
     alike likely, from a stream of the stratum's name; the bit of its number if exhaustive.
 
-    Raises SiteError for a stratum of 2**32 bits or more.
+    Raises SiteError for a stratum of 2**32 bits or more, or of fewer than are upset.
     """
     parts = [
         (site, words, [b for b in bits if trial.bit in (None, b)])
@@ -65,8 +65,13 @@ def place(trial: Trial, memory: Memory, seed: int) -> Dict[str, FaultMap]:
     total = sum(words * len(bits) for _, words, bits in parts)
     if total >= BITS_LIMIT:
         raise SiteError(f"stratum {stratum(trial.site, trial.bit)}: {total} bits are too many")
+    if total < trial.placed:
+        raise SiteError(
+            f"stratum {stratum(trial.site, trial.bit)}: {trial.placed} upsets do not fit into "
+            f"{total} bits"
+        )
     positions: Dict[int, None] = {trial.number: None} if trial.exhaustive else {}
-    stream = Stream(seed, f"stratum {stratum(trial.site, trial.bit)}", trial.number)
+    stream = Stream(seed, f"stratum {stratum(trial.site, trial.bit)}", trial.number, draw)
     while len(positions) < trial.placed:
         for position in stream.few_positions(trial.placed - len(positions), total):
             positions[position] = None

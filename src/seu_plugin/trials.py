@@ -64,7 +64,8 @@ class Outcomes:
 class TrialResult:
     """What a trial gave. ``metrics``: top-1 in percent, one for each architecture evaluated;
     ``upsets_by_site`` leaves out sites without one; ``ran`` is False for a trial without an
-    upset, which has the golden result; ``seconds`` is the time it took."""
+    wrong bit, which has the golden result; ``seconds`` is the time it took. Of protected memory:
+    ``residual`` bits read wrong, ``corrected`` and ``detected`` memory words."""
 
     trial: Trial
     metrics: Tuple[float, ...]
@@ -75,10 +76,16 @@ class TrialResult:
     outcomes: Optional[Outcomes] = None
     ran: bool = True
     seconds: float = 0.0
+    residual: Optional[int] = None
+    corrected: Optional[int] = None
+    detected: Optional[int] = None
 
     def row(self) -> Dict[str, Any]:
         """The JSON object of ``trials.jsonl``."""
         row = asdict(self)
+        for name in ("residual", "corrected", "detected"):
+            if row[name] is None:  # not protected
+                del row[name]
         return {"id": self.trial.id, **row.pop("trial"), **row}
 
     @classmethod

@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from seu_plugin.campaign_settings import GRID, CampaignSettings, grid_of
+from seu_plugin.campaign_settings import GRID, CampaignSettings
 from seu_plugin.config import parse_section
 from seu_plugin.errors import ConfigError
 
@@ -15,14 +15,14 @@ def campaign(text="{}", **section):
 
 def test_an_empty_campaign_has_sensible_defaults():
     section = campaign()
-    assert grid_of(section.campaign, section.ber) == GRID
+    assert section.grid == GRID
     assert (section.campaign.trials, section.campaign.max_drop) == (20, 1.0)
     assert section.campaign.engine == "local" and section.campaign.workers == 1
 
 
 def test_the_ber_of_the_section_is_a_grid_of_one():
     section = campaign(ber=1e-3)
-    assert grid_of(section.campaign, section.ber) == (1e-3,)
+    assert section.grid == (1e-3,)
 
 
 def test_a_grid_is_sorted_and_takes_what_pyyaml_reads():

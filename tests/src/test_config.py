@@ -66,7 +66,7 @@ def test_one_pattern_may_stand_alone():
         ("{ber: 0, seed: -1}", "fault_injection.seed"),
         ("{ber: 0, seed: 1.5}", "seed: must be an integer; received 1.5"),
         ("{ber: 0, enabled: maybe}", "enabled: must be true or false; received 'maybe'"),
-        ("{ber: 0, mode: stuck}", "mode: allowed are ber; received 'stuck'"),
+        ("{ber: 0, mode: stuck}", "mode: allowed are ber, stuck_at, .*; received 'stuck'"),
         ("{ber: 0, encoding: twos_complment}", "did you mean 'twos_complement'"),
         ("{ber: 0, bits: mbs}", "did you mean 'msb'"),
         ("{ber: 0, bits: [16]}", "bits: must be all"),

@@ -20,6 +20,7 @@ def drawer(ber=0.05, **settings):
 
 
 def same(one, other):
+    one, other = one.map, other.map
     return np.array_equal(one.index, other.index) and np.array_equal(one.mask, other.mask)
 
 
@@ -46,7 +47,7 @@ def test_expecting_twice_keeps_the_last():
 def test_selected_bits_are_those_of_the_whole_map():
     ahead = drawer(bits="msb")
     ahead.draw_ahead(WIDTH, 0)
-    assert set(ahead.draw(WIDTH, 0).mask.tolist()) == {1 << (WIDTH - 1)}
+    assert set(ahead.draw(WIDTH, 0).map.mask.tolist()) == {1 << (WIDTH - 1)}
 
 
 @pytest.mark.parametrize("persistence", ["static", "per_forward"])

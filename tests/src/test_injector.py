@@ -626,7 +626,7 @@ def test_the_self_check_alarms_on_a_wrong_rate(monkeypatch):
     def wrong(stream, words, width, ber):
         return draw_fault_map(stream, words, width, ber * 2)
 
-    monkeypatch.setattr("seu_plugin.drawing.draw_fault_map", wrong)
+    monkeypatch.setattr("seu_plugin.site_memory.draw_fault_map", wrong)
     model = toy.net()
     with pytest.raises(InjectionError, match="self-check failed"):
         with FaultInjector(model, ber=0.1, seed=1):

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 import toy
-from seu_plugin.config import LayerSelection
 from seu_plugin.errors import SiteError
+from seu_plugin.fields import LayerSelection
 from seu_plugin.sites import all_sites, clean_name, select_sites, unwrap
 
 
