@@ -171,9 +171,12 @@ class Clusters:
     ) -> Tuple[Ints, Ints, Draws]:
         """Memory words and bits that flip, one for each upset. O(events)."""
         rate = self.event_rate(ber)
-        events = draw_fault_map(
-            streams.of(f"clusters in {purpose}" if purpose else "clusters"), array.cells, 1, rate
-        )
+        # A site of fewer rows than a cluster has: the cells beyond hold nothing of it.
+        height = max(down for size in self.settings.sizes for down, _ in self._offsets(size)) + 1
+        array_rows = max(array.rows, height)
+        cells = array_rows * array.row_cells
+        stream = streams.of(f"clusters in {purpose}" if purpose else "clusters")
+        events = draw_fault_map(stream, cells, 1, rate)
         key = streams.of(f"cluster sizes in {purpose}" if purpose else "cluster sizes").word()
         sizes = self._sizes(mixed(key, events.index))
         row, column = np.divmod(events.index, array.row_cells)
@@ -182,12 +185,12 @@ class Clusters:
         for size in self.settings.sizes:
             chosen = np.flatnonzero(sizes == size)
             for down, right in self._offsets(size):
-                rows.append((row[chosen] + down) % array.rows)
+                rows.append((row[chosen] + down) % array_rows)
                 columns.append((column[chosen] + right) % array.row_cells)
         word, bit = array.find(np.concatenate(rows), np.concatenate(columns))
         real = word >= 0
         what = f"events in {purpose}" if purpose else "events"
-        return word[real], bit[real], (Drawn(what, events.upsets, array.cells, rate),)
+        return word[real], bit[real], (Drawn(what, events.upsets, cells, rate),)
 
     def _sizes(self, words: npt.NDArray[np.uint64]) -> Ints:
         """The size for each random 64-bit word: the inverse of the distribution function."""
@@ -207,7 +210,6 @@ class Clusters:
 
 
 def too_large(settings: ClusterSettings, array: Array) -> bool:
-    """Whether a cluster would meet itself around the edge of ``array``."""
+    """Whether a cluster would meet itself around the ends of a row of ``array``."""
     offsets = Clusters(settings)._offsets(max(settings.sizes))
-    down, right = max(d for d, _ in offsets), max(r for _, r in offsets)
-    return down >= array.rows or right >= array.row_cells
+    return max(right for _, right in offsets) >= array.row_cells

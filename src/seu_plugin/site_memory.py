@@ -110,8 +110,8 @@ class SiteMemory:
             if clusters is not None and too_large(clusters, block.array):
                 raise ConfigError(
                     f"mbu.sizes: a cluster of {max(clusters.sizes)} cells "
-                    f"({clusters.shape}) is larger than the memory of site {self.name!r}: "
-                    f"{block.array.rows} rows of {block.array.row_cells} cells"
+                    f"({clusters.shape}) is longer than a row of the memory of site {self.name!r}, "
+                    f"which has {block.array.row_cells} cells (memory.row_words)"
                 )
 
     @property

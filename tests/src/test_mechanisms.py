@@ -102,7 +102,9 @@ def test_stuck_cells_are_those_that_a_flip_would_upset():
 def test_asymmetric_rates_hold_for_the_bits_that_store_0_and_1(up, down):
     ber, zeros, ones, rose, fell = 2e-3, 0, 0, 0, 0
     for trial in range(50):
-        stored, after = read(Asymmetric(AsymmetricRates(zero_to_one=up, one_to_zero=down)), ber, trial)
+        stored, after = read(
+            Asymmetric(AsymmetricRates(zero_to_one=up, one_to_zero=down)), ber, trial
+        )
         held, changed = bits(stored), bits(stored ^ after)
         zeros, ones = zeros + (~held).sum(), ones + held.sum()
         rose, fell = rose + (changed & ~held).sum(), fell + (changed & held).sum()
@@ -197,6 +199,14 @@ def test_clusters_of_a_lower_rate_are_among_those_of_a_higher_one():
     low, high = (clusters(ClusterSettings(sizes={1: 0.5, 3: 0.5}), ber) for ber in (1e-3, 2e-3))
     pairs = [Counter(zip(w.tolist(), b.tolist())) for w, b, _ in (low, high)]
     assert not pairs[0] - pairs[1] and sum(pairs[0].values()) < sum(pairs[1].values())
+
+
+def test_a_site_of_one_row_keeps_its_rate_under_columns():
+    array, ber = Array(8, 32, 32), 0.02
+    settings_ = ClusterSettings(sizes={3: 1.0}, shape="column")
+    upsets = sum(clusters(settings_, ber, trial, array)[0].size for trial in range(400))
+    stored = 400 * array.words * array.word_cells
+    assert abs(upsets - stored * ber) < 4 * math.sqrt(stored * ber)
 
 
 @pytest.mark.parametrize(

@@ -219,9 +219,10 @@ def test_clusters_strike_every_stored_cell(scheme):
     assert struck_cells == stored
 
 
-def test_a_cluster_larger_than_the_memory_is_an_error():
-    settings = settings_of(mode="mbu", mbu={"sizes": {9: 1.0}, "shape": "column"})
-    with pytest.raises(ConfigError, match=r"mbu\.sizes: a cluster of 9 cells \(column\) is larger"):
+def test_a_cluster_longer_than_a_row_is_an_error():
+    memory = {"word_bits": 8, "row_words": 1}
+    settings = settings_of(mode="mbu", mbu={"sizes": {9: 1.0}}, memory=memory)
+    with pytest.raises(ConfigError, match=r"mbu\.sizes: a cluster of 9 cells \(row\) is longer"):
         SiteMemory("layer", CODES, WIDTH, settings)
 
 
