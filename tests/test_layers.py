@@ -57,6 +57,7 @@ PLUGIN = [
     "exact_count",
     "schedule",
     "results",
+    "mission",
     "summary",
     "figures",
     "page",

@@ -15,7 +15,7 @@ from .config import SECTION, parse_section
 from .devices import rank
 from .errors import ConfigError
 from .evaluation import Evaluation
-from .report import campaign_table, print_table
+from .report import print_tables
 from .settings import InjectionSettings
 from .summary import Summary
 
@@ -61,7 +61,7 @@ class Campaign:
             run = CampaignRun(evaluation, self.campaign, bers, self.folder, _say, about)
             summary = run.run(golden)
         if summary is not None:
-            print_table(campaign_table(summary))
+            print_tables(summary)
             for line in closing_lines(summary, self.folder):
                 _say(line)
         return summary

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from . import __version__
-from .campaign_settings import CampaignSettings
+from .campaign_settings import CampaignSettings, Sensitivity
 from .devices import on_every_rank, rank
 from .errors import InjectionError, SeuError
 from .evaluation import Evaluation
@@ -25,7 +25,7 @@ from .schedule import batches
 from .settings import InjectionSettings
 from .strata import strata
 from .summary import Summary
-from .trials import Trial, TrialResult, same
+from .trials import Trial, TrialResult, same, stratum
 
 #: Runs trials, in any order, and gives each one's result.
 Engine = Callable[[Sequence[Trial]], Iterable[TrialResult]]
@@ -36,6 +36,7 @@ _IDENTITY = (
     "mode", "encoding", "bits", "layers", "persistence", "bn_calibration", "enable_in_training",
     "enable_in_inference",
 )  # fmt: skip
+_ALSO = ("stuck_at", "asymmetric", "mbu", "upsets", "memory", "protection", "targets")
 
 
 class CampaignRun:
@@ -54,7 +55,9 @@ class CampaignRun:
         say: Say,
         about: Optional[Mapping[str, Any]] = None,
     ) -> None:
-        self.evaluation, self.campaign, self.bers = evaluation, campaign, bers
+        settings = evaluation.injector.settings
+        self.evaluation, self.bers = evaluation, bers
+        self.campaign = of_mode(campaign, settings)
         self.folder, self._say, self._about = folder, say, dict(about or {})
         self.strata: Dict[str, int] = {}
 
@@ -73,7 +76,9 @@ class CampaignRun:
         Raises ConfigError if the folder holds another campaign, InjectionError if ``golden`` is
         not what the golden run gave when the campaign began.
         """
-        if self.campaign.sensitivity is not None:
+        if self.evaluation.injector.settings.mode == "exact_count":
+            self.strata = {stratum(None, None): self.evaluation.bits}
+        elif self.campaign.sensitivity is not None:
             self.strata = strata(self.evaluation.memory, self.campaign.sensitivity)
         with self._results(golden) as (results, append):
             known = len(results)
@@ -143,6 +148,14 @@ class CampaignRun:
         }
 
 
+def of_mode(campaign: CampaignSettings, settings: InjectionSettings) -> CampaignSettings:
+    """``campaign``; of mode ``exact_count``, a study of the whole memory as one stratum."""
+    if settings.mode != "exact_count":
+        return campaign
+    whole = Sensitivity(trials=campaign.trials, upsets=settings.upsets)
+    return campaign.model_copy(update={"sensitivity": whole, "max_drop": None})
+
+
 def check_golden(store: ResultStore, golden: TrialResult) -> None:
     """Keep the golden run; raise InjectionError if the campaign began with another."""
     if store.golden is None:
@@ -162,6 +175,10 @@ def _percent(result: TrialResult) -> str:
 def section_identity(settings: InjectionSettings, campaign: CampaignSettings) -> Dict[str, Any]:
     """The settings that decide what a trial gives, for the manifest."""
     dumped = settings.model_dump(mode="json", include=set(_IDENTITY))
+    for name in _ALSO:  # left out where they say what they said before they were there
+        value = getattr(settings, name)
+        if value != InjectionSettings.model_fields[name].default:
+            dumped[name] = settings.model_dump(mode="json", include={name})[name]
     return {**dumped, "outcomes": campaign.outcomes}
 
 
@@ -179,6 +196,16 @@ def closing_lines(summary: Summary, folder: Path) -> List[str]:
         lines.append(
             f"accuracy{which} has dropped by {threshold.max_drop:g} percentage "
             f"point{'' if threshold.max_drop == 1 else 's'} at {threshold.text()}"
+        )
+    for mission in summary.missions:
+        lines += mission.text()
+    for whole in (s for s in summary.sensitivity if s.site is None and s.bit is None):
+        sure = f"{100 * summary.confidence:g} % interval"
+        lines.append(
+            f"accuracy drop per upset: {whole.drop:.4f} percentage points "
+            f"({sure} {whole.interval.low:.4f} ... {whole.interval.high:.4f}); critical in "
+            f"{100 * whole.critical:.1f} % of trials ({100 * whole.critical_interval.low:.1f} ... "
+            f"{100 * whole.critical_interval.high:.1f})"
         )
     skipped = summary.trials - summary.ran
     lines.append(

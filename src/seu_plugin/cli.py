@@ -58,10 +58,17 @@ def check(config: Tuple[Path, ...]) -> None:
         if on
     ]
     ber = f"BER {section.ber:g}"
+    if section.mode == "exact_count":
+        ber = f"{section.upsets} upsets"
     if section.campaign is not None:
-        bers = section.grid
-        ber = f"campaign of {section.campaign.trials} trials at each of {len(bers)} BERs"
-    click.echo(f"{SECTION}: ok; {ber} in {' and '.join(phases)}")
+        ber = f"campaign of {section.campaign.trials} trials"
+        if section.grid:
+            ber += f" at each of {len(section.grid)} BERs"
+    how = "" if section.mode == "ber" else f" of mode {section.mode}"
+    click.echo(f"{SECTION}: ok; {ber}{how} in {' and '.join(phases)}")
+    for rule in section.protection:
+        of = ", ".join(rule.layers.include)
+        click.echo(f"protection: {rule.scheme} of bits {rule.bits} of {of}")
     if runtime.widths is not None:
         click.echo(f"bit widths: {runtime.widths.source}, {len(runtime.widths.weights)} layers")
 
@@ -81,6 +88,46 @@ def schema() -> None:
 
 
 @cli.command()
+@click.option("--fit-per-mbit", type=float, help="Upsets in 10^9 hours of a Mbit.")
+@click.option("--mbit", type=click.Choice(["decimal", "binary"]), help="Bits of a Mbit: decimal "
+              "10^6 (default), binary 2^20.")  # fmt: skip
+@click.option("--upsets-per-bit-day", type=float, help="Upsets of a bit a day.")
+@click.option("--cross-section", type=float, help="Cross section of a bit in cm2; with --flux.")
+@click.option("--flux", type=float, help="Particles through a cm2 in a second.")
+@click.option("--exposure", help="How long upsets add up, for example 30d: s, min, h, d, y.")
+@click.option("--ber", type=float, help="Bit error rate, to be converted back.")
+@click.option("--bits", type=click.IntRange(min=1), help="Stored bits, to say how many are wrong.")
+def rate(
+    fit_per_mbit: Optional[float],
+    mbit: Optional[str],
+    upsets_per_bit_day: Optional[float],
+    cross_section: Optional[float],
+    flux: Optional[float],
+    exposure: Optional[str],
+    ber: Optional[float],
+    bits: Optional[int],
+) -> None:
+    """Convert upset rates, exposures and bit error rates into each other.
+
+    A rate and an exposure give the BER; --ber and --exposure the rate; a rate and --ber the
+    exposure; a rate alone its other units. For example:
+
+      seu rate --fit-per-mbit 500 --exposure 30d
+    """
+    from .rate_command import converted
+
+    given = {
+        "fit_per_mbit": fit_per_mbit,
+        "mbit": mbit,
+        "upsets_per_bit_day": upsets_per_bit_day,
+        "cross_section_cm2_per_bit": cross_section,
+        "flux_per_cm2_s": flux,
+    }
+    for line in converted(given, exposure, ber, bits):
+        click.echo(line)
+
+
+@cli.command()
 @click.argument("folders", nargs=-1, required=True, type=FOLDER, metavar="DIR...")
 @click.option(
     "-o", "--output", type=FOLDER_TO_BE, help="Folder of the report; default: DIR if there is one."
@@ -91,7 +138,7 @@ def report(folders: Tuple[Path, ...], output: Optional[Path]) -> None:
     Several DIRs are the shards of one campaign: their trials are merged.
     """
     from .campaign_run import closing_lines
-    from .report import campaign_table, print_table
+    from .report import print_tables
     from .report_files import write_report
 
     if output is None:
@@ -99,7 +146,7 @@ def report(folders: Tuple[Path, ...], output: Optional[Path]) -> None:
             raise ConfigError("--output: needed to merge several folders")
         output = folders[0]
     summary = write_report(folders, output)
-    print_table(campaign_table(summary))
+    print_tables(summary)
     for line in closing_lines(summary, output):
         click.echo(line)
 

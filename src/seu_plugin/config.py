@@ -83,6 +83,9 @@ class FaultInjectionSection(InjectionSettings):
         if self.mode == "exact_count" and (campaign.ber or campaign.mission or campaign.until):
             raise ValueError("campaign.ber, until and mission are for rates; mode exact_count has "
                              "a number of upsets")  # fmt: skip
+        if self.mode == "exact_count" and campaign.sensitivity is not None:
+            raise ValueError("campaign.sensitivity is for rates; mode exact_count measures the "
+                             "drop per upset of the whole memory")  # fmt: skip
         if campaign.mission is not None and (self.rate is None or campaign.ber is not None):
             raise ValueError("campaign.mission needs rate, which makes its BERs, and no ber")
         for ber in self.grid:

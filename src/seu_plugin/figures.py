@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 from typing import Any, List, Optional, Sequence, Tuple
 
+from .mission import MissionSummary
+from .rates import UNITS
 from .summary import StratumSummary, Summary
 from .trials import TrialResult
 
@@ -47,6 +49,34 @@ def ber_curve(summary: Summary, results: Sequence[TrialResult], architecture: in
             axes.axvline(threshold.ber, color=_THRESHOLD, lw=1.5, label=label)
     axes.set_xscale("log")
     axes.set_xlabel("bit error rate (BER)")
+    axes.set_ylabel("top-1 accuracy, %")
+    axes.grid(alpha=0.25)
+    axes.legend(fontsize=8, loc="lower left", framealpha=0.9)
+    return _png(figure)
+
+
+def mission_curve(mission: MissionSummary, golden: float) -> bytes:
+    """Top-1 accuracy against mission time, over the first periods between scrubs."""
+    figure, axes = _figure(7.0, 3.2)
+    unit = next(u for u in reversed(list(UNITS)) if mission.period >= UNITS[u] or u == "s")
+    times = [0.0, *(time / UNITS[unit] for time in mission.times)]
+    means = [golden, *mission.accuracy]
+    lows, highs = ([golden, *(i[end] for i in mission.interval)] for end in (0, 1))
+    shown = min(mission.scrubs + 1, 4)
+    for n in range(shown):
+        start = n * mission.period / UNITS[unit]
+        here = [start + time for time in times]
+        axes.fill_between(here, lows, highs, color=_MEAN, alpha=0.2, linewidth=0)
+        label = "mean over fault maps" if n == 0 else None
+        axes.plot(here, means, "o-", ms=3, color=_MEAN, label=label)
+        if n:
+            axes.axvline(start, color=_GOLDEN, lw=0.8, ls="--", label="scrub" if n == 1 else None)
+    axes.axhline(golden, color=_GOLDEN, lw=1, ls=":", label=f"golden run, {golden:.2f} %")
+    if mission.max_drop is not None:
+        label = f"{mission.max_drop:g}-point drop"
+        axes.axhline(golden - mission.max_drop, color=_THRESHOLD, lw=1, label=label)
+    periods = f"first {shown} of {mission.scrubs + 1} periods" if mission.scrubs else "no scrub"
+    axes.set_xlabel(f"mission time, {unit} ({periods})")
     axes.set_ylabel("top-1 accuracy, %")
     axes.grid(alpha=0.25)
     axes.legend(fontsize=8, loc="lower left", framealpha=0.9)
@@ -114,7 +144,7 @@ def _map(strata: Sequence[StratumSummary]) -> bytes:
 
 def _bars(strata: Sequence[StratumSummary]) -> bytes:
     figure, axes = _figure(7.0, 1.0 + 0.25 * len(strata))
-    labels: List[str] = [s.site if s.bit is None else f"bit {s.bit}" for s in strata]  # type: ignore[misc]
+    labels: List[str] = [_label(s) for s in strata]
     places = range(len(strata))
     axes.barh(places, [s.drop for s in strata], color=_MEAN, height=0.7)
     for place, s in zip(places, strata):
@@ -125,6 +155,12 @@ def _bars(strata: Sequence[StratumSummary]) -> bytes:
     axes.axvline(0.0, color="black", lw=0.5)
     axes.set_xlabel("accuracy drop per upset, percentage points")
     return _png(figure)
+
+
+def _label(s: StratumSummary) -> str:
+    if s.site is not None:
+        return s.site
+    return "whole memory" if s.bit is None else f"bit {s.bit}"
 
 
 def _figure(width: float, height: float) -> Tuple[Any, Any]:

@@ -21,7 +21,7 @@ from .devices import on_every_rank, rank
 from .errors import ConfigError
 from .evaluation import Evaluation
 from .pool import Worker, WorkerPool
-from .report import campaign_table, print_table
+from .report import print_tables
 from .results import MANIFEST, check_same_campaign, read_manifest
 from .summary import Summary
 from .worker import Hello, HostProcess, check_hello, environment_of, own_pipe, parts, serve
@@ -110,7 +110,7 @@ class HostCampaign:
         finally:
             self._evaluation = None
         if summary is not None:
-            print_table(campaign_table(summary))
+            print_tables(summary)
             for line in closing_lines(summary, folder):
                 self._say(line)
             write_scalars(phase.arguments.get("monitors"), summary)
@@ -126,8 +126,10 @@ class HostCampaign:
 
     def _begin(self, golden: Any, bers: Any, seed: int) -> None:
         self._say(f"golden accuracy: {', '.join(f'{metric:.2f} %' for metric in golden)}")
-        grid = ", ".join(f"{ber:g}" for ber in bers)
-        self._say(f"campaign: {self.campaign.trials} trials at each BER of {grid} (seed {seed})")
+        at = f"at each BER of {', '.join(f'{ber:g}' for ber in bers)}"
+        if self.section.mode == "exact_count":
+            at = f"of {self.section.upsets} upsets each"
+        self._say(f"campaign: {self.campaign.trials} trials {at} (seed {seed})")
 
     def _seed(self, folder: Path) -> Optional[int]:
         """The section's, or of the campaign that goes on in ``folder``, or None: to be drawn."""

@@ -8,7 +8,7 @@ import shlex
 from pathlib import Path
 from typing import Any, Mapping, Optional, Sequence
 
-from .figures import ber_curve, outcome_bars, sensitivity_map
+from .figures import ber_curve, mission_curve, outcome_bars, sensitivity_map
 from .summary import Summary
 from .trials import TrialResult
 
@@ -38,6 +38,15 @@ def report_page(
             "rows": [row for row in summary.bers if row.architecture == i],
             "curve": _data_uri(ber_curve(summary, results, i)) if summary.bers else None,
             "outcomes": _data_uri(outcome_bars(summary, i)),
+            "mission": next((m for m in summary.missions if m.architecture == i), None),
+            "timeline": next(
+                (
+                    _data_uri(mission_curve(m, golden))
+                    for m in summary.missions
+                    if m.architecture == i
+                ),
+                None,
+            ),
         }
         for i, golden in enumerate(summary.golden)
     ]

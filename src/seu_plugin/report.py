@@ -79,6 +79,12 @@ def print_table(table: Table) -> None:
     console.print(table)
 
 
+def print_tables(summary: Summary) -> None:
+    """What a campaign found, as far as it has BERs."""
+    if summary.bers:
+        print_table(campaign_table(summary))
+
+
 def accuracy_lines(golden: Sequence[float], faulted: Sequence[float], ber: float) -> Sequence[str]:
     """What the upsets cost, one line for each architecture evaluated (top-1 in percent)."""
     lines = []

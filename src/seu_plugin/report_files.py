@@ -9,7 +9,7 @@ from typing import Any, Dict, List, Mapping, Sequence, Tuple
 from .campaign_settings import CampaignSettings
 from .errors import ConfigError
 from .export import write_summary_csv
-from .figures import ber_curve, sensitivity_map
+from .figures import ber_curve, mission_curve, sensitivity_map
 from .page import report_page
 from .results import TRIALS, check_same_campaign, read_manifest, read_rows, write_whole
 from .summary import Summary, summarize
@@ -42,7 +42,8 @@ def merged(
 
 
 def write_report(folders: Sequence[Path], output: Path) -> Summary:
-    """Write summary.csv, summary.json, ber_curve.png, sensitivity.png and report.html."""
+    """Write summary.csv, summary.json, report.html and the pictures ber_curve.png, mission.png and
+    sensitivity.png, as far as the campaign has them."""
     manifest, golden, rows = merged(folders)
     campaign = CampaignSettings(**manifest["plan"])
     summary = summarize(golden, rows, campaign, _strata(manifest))
@@ -51,6 +52,8 @@ def write_report(folders: Sequence[Path], output: Path) -> Summary:
     write_summary_csv(output / "summary.csv", summary)
     if summary.bers:
         (output / "ber_curve.png").write_bytes(ber_curve(summary, rows))
+    for mission in summary.missions[:1]:
+        (output / "mission.png").write_bytes(mission_curve(mission, golden.metrics[0]))
     picture = sensitivity_map(summary)
     if picture is not None:
         (output / "sensitivity.png").write_bytes(picture)

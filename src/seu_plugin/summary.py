@@ -17,6 +17,7 @@ from .intervals import (
     stein_interval,
     t_interval,
 )
+from .mission import MissionSummary, mission_summary
 from .threshold import Threshold, estimate
 from .trials import Outcomes, TrialResult, stratum
 
@@ -86,6 +87,7 @@ class Summary:
     ran: int
     bits: int
     single_faults_for_1_percent: int
+    missions: Tuple[MissionSummary, ...] = ()
 
     def document(self) -> Dict[str, Any]:
         """For ``summary.json``."""
@@ -113,6 +115,7 @@ def summarize(
             name = stratum(result.trial.site, result.trial.bit)
             by_stratum.setdefault(name, []).append(result)
     bers, thresholds = [], []
+    missions: List[MissionSummary] = []
     for architecture, before in enumerate(golden.metrics):
         drops = {
             ber: [before - r.metrics[architecture] for r in by_ber[ber]] for ber in sorted(by_ber)
@@ -120,6 +123,16 @@ def summarize(
         bers += _by_ber(architecture, before, by_ber, drops, campaign)
         if campaign.max_drop is not None and drops:
             thresholds.append(estimate(drops, campaign.max_drop, campaign.confidence))
+        if campaign.mission is not None and campaign.ber is not None:
+            numbered = {
+                ber: {r.trial.number: before - r.metrics[architecture] for r in rows}
+                for ber, rows in by_ber.items()
+            }
+            mission = mission_summary(
+                campaign.mission, campaign.ber, before, numbered, campaign.confidence,
+                thresholds[-1] if thresholds else None, campaign.max_drop, architecture,
+            )  # fmt: skip
+            missions += [] if mission is None else [mission]
     by_site: Dict[str, int] = {}
     for result in results:
         for site, upsets in result.upsets_by_site.items():
@@ -140,6 +153,7 @@ def summarize(
         sum(r.ran for r in results),
         golden.bits,
         sample_size(max(golden.bits, 1), 0.01, campaign.confidence),
+        tuple(missions),
     )
 
 

@@ -1,0 +1,140 @@
+"""Accuracy against mission time: upsets add up from one scrub of the memory to the next. No torch.
+
+Upsets of a bit are a Poisson process; t seconds after a scrub, which rewrites the whole memory from
+a right copy, a bit is wrong with the BER of :func:`~seu_plugin.rates.ber_after`. The nested fault
+maps of one trial number at rising BERs are one history of the memory between two scrubs.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import List, Mapping, Optional, Sequence, Tuple
+
+import numpy as np
+
+from .campaign_settings import Mission
+from .intervals import Interval, t_interval
+from .rates import duration, seconds, upsets_per_bit
+from .threshold import Threshold
+
+
+@dataclass(frozen=True)
+class MissionSummary:
+    """One architecture over a mission. Times in seconds since the last scrub, accuracies in %.
+
+    ``average``: accuracy averaged over time (trapezoids, from the golden accuracy at 0).
+    ``availability``: the fraction of time in which accuracy has dropped by no more than max_drop,
+    None where that is not given; a step between two times counts as its end, where more upsets have
+    added up. Intervals are t intervals over trials. ``unscrubbed``: seconds after which the mean
+    drop is max_drop, with its interval; None where that is not known.
+    """
+
+    architecture: int
+    duration: float
+    period: float
+    scrubs: int
+    trials: int
+    times: Tuple[float, ...]
+    bers: Tuple[float, ...]
+    accuracy: Tuple[float, ...]
+    interval: Tuple[Interval, ...]
+    average: float
+    average_interval: Interval
+    availability: Optional[float]
+    availability_interval: Optional[Interval]
+    max_drop: Optional[float]
+    unscrubbed: Optional[float]
+    unscrubbed_low: Optional[float]
+    unscrubbed_high: Optional[float]
+
+    def text(self) -> List[str]:
+        """For people."""
+        often = f"scrubbed every {duration(self.period)}" if self.scrubs else "never scrubbed"
+        low, high = self.average_interval
+        lines = [
+            f"mission of {duration(self.duration)}, {often}: accuracy {self.average:.2f} % on "
+            f"average over time ({low:.2f} ... {high:.2f})"
+        ]
+        if self.availability is not None and self.availability_interval is not None:
+            low, high = (100 * end for end in self.availability_interval)
+            lines.append(
+                f"availability (accuracy drop at most {self.max_drop:g}): "
+                f"{100 * self.availability:.2f} % of the time ({low:.2f} ... {high:.2f})"
+            )
+        if self.unscrubbed is not None:
+            ends = (self.unscrubbed_low, self.unscrubbed_high)
+            low_text, high_text = ("unbounded" if end is None else duration(end) for end in ends)
+            lines.append(
+                f"without scrubbing the mean drop is {self.max_drop:g} after "
+                f"{duration(self.unscrubbed)} ({low_text} ... {high_text})"
+            )
+        return lines
+
+
+def mission_summary(
+    mission: Mission,
+    bers: Sequence[float],
+    golden: float,
+    drops: Mapping[float, Mapping[int, float]],
+    confidence: float,
+    threshold: Optional[Threshold],
+    max_drop: Optional[float],
+    architecture: int = 0,
+) -> Optional[MissionSummary]:
+    """What the trials say of a mission; None before each time has two of the same numbers.
+
+    ``bers[i]`` is the BER at ``mission.times[i]``; ``drops``: BER -> trial number -> drop in
+    percentage points.
+    """
+    numbers = set.intersection(*(set(drops.get(ber, {})) for ber in bers))
+    if len(numbers) < 2:
+        return None
+    paths = np.array([[drops[ber][n] for ber in bers] for n in sorted(numbers)])
+    times = np.array([0.0, *mission.times])
+    from_zero = np.hstack([np.zeros((len(paths), 1)), paths])
+    steps = np.diff(times)
+    averages = ((from_zero[:, 1:] + from_zero[:, :-1]) / 2 * steps).sum(axis=1) / times[-1]
+    available = None if max_drop is None else (paths <= max_drop).mean(axis=1)
+    within = t_interval(averages.tolist(), confidence)
+    per_second = upsets_per_bit(bers[0]) / mission.times[0]
+    low, middle, high = _times(threshold, per_second)
+    return MissionSummary(
+        architecture,
+        seconds(mission.duration),
+        mission.period,
+        math.ceil(seconds(mission.duration) / mission.period) - 1,
+        len(paths),
+        mission.times,
+        tuple(bers),
+        tuple((golden - paths.mean(axis=0)).tolist()),
+        tuple(_accuracies(golden, t_interval(column.tolist(), confidence)) for column in paths.T),
+        golden - float(averages.mean()),
+        _accuracies(golden, within),
+        None if available is None else float(available.mean()),
+        None if available is None else _share(t_interval(available.tolist(), confidence)),
+        max_drop,
+        middle,
+        low,
+        high,
+    )
+
+
+def _times(
+    threshold: Optional[Threshold], per_second: float
+) -> Tuple[Optional[float], Optional[float], Optional[float]]:
+    if threshold is None:
+        return None, None, None
+    ends = (threshold.low, threshold.ber, threshold.high)
+    low, middle, high = (
+        None if ber is None or ber >= 0.5 else upsets_per_bit(ber) / per_second for ber in ends
+    )
+    return low, middle, high
+
+
+def _accuracies(golden: float, drops: Interval) -> Interval:
+    return Interval(max(golden - drops.high, 0.0), min(golden - drops.low, 100.0))
+
+
+def _share(interval: Interval) -> Interval:
+    return Interval(max(interval.low, 0.0), min(interval.high, 1.0))

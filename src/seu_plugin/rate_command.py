@@ -1,0 +1,55 @@
+"""``seu rate``: upset rates in every unit, the BER they make of an exposure, and back. No torch."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Optional
+
+from pydantic import ValidationError
+
+from .errors import ConfigError
+from .rates import FORMULA, Rate, ber_after, duration, in_all_units, seconds, upsets_per_bit
+
+
+def converted(
+    rate: Dict[str, Any], exposure: Optional[str], ber: Optional[float], bits: Optional[int]
+) -> List[str]:
+    """The lines to print. ``rate`` holds keys of :class:`~seu_plugin.rates.Rate`; two of rate,
+    ``exposure`` and ``ber`` give the third, a rate alone its other units.
+
+    Raises ConfigError for what does not go together.
+    """
+    flux = rate.get("flux_per_cm2_s")
+    only_flux = {key for key, value in rate.items() if value is not None} == {"flux_per_cm2_s"}
+    known = {key: value for key, value in rate.items() if value is not None}
+    if only_flux:  # the unit that a cross section is to be told in
+        known = {}
+    try:
+        often = Rate(**known).per_bit_second if known else None
+        time = None if exposure is None else seconds(exposure)
+        per_bit = None if ber is None else upsets_per_bit(ber)
+    except ValidationError as error:
+        message = str(error.errors()[0]["msg"]).replace("Value error, ", "", 1)
+        raise ConfigError(f"rate: {message}") from None
+    except ValueError as error:
+        raise ConfigError(f"rate: {error}") from None
+    if often is not None and time is not None and ber is not None:
+        raise ConfigError("rate: give two of rate, --exposure and --ber; the third is the result")
+    if often is None:
+        if time is None or per_bit is None:
+            raise ConfigError("rate: needs a rate, or --ber and --exposure; see seu rate --help")
+        often = per_bit / time
+    lines = [f"{value:<12.6g} {unit}" for unit, value in in_all_units(often, flux).items()]
+    if time is None and per_bit is not None:
+        time = per_bit / often
+    if time is not None:
+        ber = ber_after(often, time)
+        lines += [
+            "",
+            FORMULA,
+            f"lambda = {often:.6g} /s, t = {duration(time)} = {time:.6g} s, "
+            f"lambda * t = {often * time:.6g}",
+            f"BER = {ber:.6g}",
+        ]
+        if bits is not None:
+            lines.append(f"expected wrong bits of {bits:,}: {bits * ber:.6g}")
+    return lines
