@@ -44,6 +44,7 @@ PLUGIN = [
     "layout",
     "mechanisms",
     "ecc",
+    "residual",
     "protection",
     "decoding",
     "ber_schedule",
@@ -92,6 +93,7 @@ PLUGIN = [
     "runtime",
     "plugin",
     "compat",
+    "rate_command",
     "cli",
 ]
 #: Modules that must not pull in torch.

@@ -54,7 +54,7 @@ class Code:
 
     def decode(self, data: Words, check: Checks) -> Decoded:
         """What is left of upsets ``data`` and ``check`` of each word after decoding."""
-        action = _actions(self)[self.checks(data) ^ check]
+        action = actions(self)[self.checks(data) ^ check]
         corrected, detected = action >= 0, action == DETECTED
         in_data = corrected & (action < self.data_bits)
         bit = np.where(in_data, action, 0).astype(np.uint64)
@@ -76,7 +76,7 @@ def _byte_tables(columns: Tuple[int, ...]) -> List[Checks]:
 
 
 @cache
-def _actions(code: Code) -> npt.NDArray[np.int64]:
+def actions(code: Code) -> npt.NDArray[np.int64]:
     """By syndrome: the bit to correct (check bits follow the data bits), CLEAN or DETECTED."""
     actions = np.full(1 << code.check_bits, DETECTED, dtype=np.int64)
     actions[0] = CLEAN

@@ -38,15 +38,7 @@ def report_page(
             "rows": [row for row in summary.bers if row.architecture == i],
             "curve": _data_uri(ber_curve(summary, results, i)) if summary.bers else None,
             "outcomes": _data_uri(outcome_bars(summary, i)),
-            "mission": next((m for m in summary.missions if m.architecture == i), None),
-            "timeline": next(
-                (
-                    _data_uri(mission_curve(m, golden))
-                    for m in summary.missions
-                    if m.architecture == i
-                ),
-                None,
-            ),
+            **_mission(summary, i),
         }
         for i, golden in enumerate(summary.golden)
     ]
@@ -61,6 +53,14 @@ def report_page(
         cwd=manifest.get("cwd"),
         sources=sources,
     )
+
+
+def _mission(summary: Summary, architecture: int) -> Mapping[str, Any]:
+    for mission in summary.missions:
+        if mission.architecture == architecture:
+            picture = mission_curve(mission, summary.golden[architecture])
+            return {"mission": mission, "timeline": _data_uri(picture)}
+    return {"mission": None}
 
 
 def _data_uri(png: Optional[bytes]) -> Optional[str]:

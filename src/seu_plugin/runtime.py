@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from rfquant_hooks.contract import BitWidths, Phase, PhaseOutcome, hookimpl
 
@@ -137,7 +137,10 @@ class Runtime:
         # The upper half of the draw counter is the epoch: a resumed training meets the same
         # maps as one that never stopped.
         epoch = max(int(phase.arguments.get("epoch") or 0), 0)
-        injector = self._injector(phase.model, exposure_draw=epoch << 32)
+        changes: Dict[str, Any] = {}
+        if self.section.ber_by_epoch is not None:
+            changes["ber"] = self.section.ber_by_epoch.ber(epoch)
+        injector = self._injector(phase.model, exposure_draw=epoch << 32, **changes)
         return self._at_changing_widths(injector, f"epoch {epoch}", run)
 
     def _search(self, phase: Phase, run: Run) -> PhaseOutcome:
@@ -155,7 +158,7 @@ class Runtime:
         self._say(
             f"{what}: {sum(s.upsets for s in sites):,} upsets in "
             f"{sum(s.bits for s in sites):,} bits exposed, expected "
-            f"{expected(sites)} (BER {self.section.ber:g}, "
+            f"{expected(sites)} (BER {injector.settings.ber:g}, "
             f"seed {injector.seed})"
         )
         return outcome
