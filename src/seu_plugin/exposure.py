@@ -12,6 +12,7 @@ from .drawing import MapDrawer
 from .errors import InjectionError
 from .exact_count import ExactCount
 from .fault_map import MAX_WIDTH, FaultMap
+from .float_words import WeightStepSize
 from .forward_state import ForwardState
 from .placement import PlacedMap, PlacedMasks, counted
 from .reading import Reader
@@ -29,6 +30,9 @@ class ExposedSite:
     def __init__(self, site: Site, state: ForwardState, exact: Optional[ExactCount] = None) -> None:
         self.site = site
         self.depth = 0
+        #: Whether codes are upset; other targets of the layer may be, alone.
+        self.exposed = "weights" in state.settings.targets
+        self.step_size: Optional[WeightStepSize] = None
         self._state = state
         self._drawer = MapDrawer(site.name, site.words, state.settings, state.seed, exact)
         self._reader = Reader(site)
@@ -86,7 +90,9 @@ class ExposedSite:
     def draw_ahead(self) -> None:
         """A forward of the model begins: draw its map in the background if it is a large one."""
         layer = self.site.layer
-        if not self._drawer.worth_drawing_ahead(MAX_WIDTH):  # too small at any width
+        if not self.exposed or not self._drawer.worth_drawing_ahead(
+            MAX_WIDTH
+        ):  # too small at any width
             return
         if not self._state.exposes(layer.training):
             return
@@ -124,6 +130,14 @@ class ExposedSite:
 
         Raises SiteError or InjectionError if the value is not quantized memory.
         """
+        result = self._weight(quantize, args, kwargs)
+        if self.step_size is None or not self._state.exposes(self.site.layer.training):
+            return result
+        return self.step_size.rescaled(result, self.site, self._width(args, kwargs))
+
+    def _weight(
+        self, quantize: Quantize, args: Tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> torch.Tensor:
         layer, state = self.site.layer, self._state
         self.calls += 1
         if not state.exposes(layer.training):
@@ -132,6 +146,8 @@ class ExposedSite:
                 self.clean_widths[self._width(args, kwargs)] = None
             return quantize(*args, **kwargs)
         state.trained = state.trained or layer.training
+        if not self.exposed:
+            return quantize(*args, **kwargs)
         width = self._width(args, kwargs)
         draw = state.exposure_draw(self.site.name, layer.training)
         placed = self._current_map(width, draw)
@@ -165,7 +181,7 @@ class ExposedSite:
         if not ours or clean.grad_fn is None or clean._is_view():
             clean = clean.clone()
         values = self._reader.faulted(clean.detach(), placed, self.site.step_size(placed.width))
-        faulted: torch.Tensor = _Patch.apply(clean, placed, values)  # type: ignore[no-untyped-call]
+        faulted: torch.Tensor = Patch.apply(clean, placed, values)  # type: ignore[no-untyped-call]
         return faulted
 
     def _require_quantized(self, clean: torch.Tensor) -> None:
@@ -225,7 +241,7 @@ class ExposedSite:
             self._counts = counts if self._counts is None else self._counts + counts
 
 
-class _Patch(torch.autograd.Function):
+class Patch(torch.autograd.Function):
     """Writes values into a tensor in place; the gradient passes straight through."""
 
     @staticmethod

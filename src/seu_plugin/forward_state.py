@@ -44,6 +44,7 @@ class ForwardState:
         self.trained = False
         self.used_clean: Dict[str, None] = {}  # an ordered set
         self._new_forward = False
+        self._forwards = 0
         self._calibrating = self._calibrates = False
         self._depth = 0
         self._with_gradient = False
@@ -71,6 +72,7 @@ class ForwardState:
     def root_forward(self) -> Iterator[None]:
         if self._depth == 0:
             self._new_forward = True
+            self._forwards += 1
             self._calibrates = self._is_calibration()
             self._calibrating = self._calibrates and self.settings.bn_calibration == "clean"
             # Asked here: inside a reentrant checkpoint gradients are off.
@@ -141,6 +143,11 @@ class ForwardState:
                 self._awaiting_backward += 1
                 self._recompute_draw = self.draw
         return self.draw
+
+    def activation_draw(self, name: str, training: bool) -> int:
+        """As :meth:`exposure_draw`, but for what no memory holds from forward to forward: another
+        one for each forward of the root while maps are static, too."""
+        return self._forwards if self.is_static(training) else self.exposure_draw(name, training)
 
     def _draw_outside(self, name: str) -> int:
         """The draw for a layer that runs outside a forward of the root model: recomputed in

@@ -19,6 +19,7 @@ from .fault_map import FaultMap, empty_fault_map
 from .forward_state import ForwardState
 from .forwards import TakenForward
 from .interception import give_back, take_over
+from .other_targets import OtherTargets
 from .protection import check_rules
 from .report import injection_table, print_table
 from .seeding import SEED_LIMIT
@@ -114,6 +115,7 @@ class FaultInjector:
         check_rules(settings.protection, [site.name for site in self.sites])
         exact = ExactCount(self.sites, self.seed) if settings.mode == "exact_count" else None
         self._exposed = [ExposedSite(site, self._state, exact) for site in self.sites]
+        self._others = OtherTargets(model, self._exposed, self._state)
         self._taken: List[TakenForward] = []
         self._fresh: Optional[FreshStepSizes] = None
         self._given: Optional[Mapping[str, FaultMap]] = None
@@ -155,7 +157,9 @@ class FaultInjector:
         self._given = None
         for exposed in self._exposed:
             exposed.reset()
-        self._taken = take_over(self.model, self._exposed, self._state, repr(self))
+        self._others.start_trial()
+        owner = repr(self)
+        self._taken = take_over(self.model, self._exposed, self._state, owner, self._others)
         self._fresh = FreshStepSizes(self.model)
         return self
 
@@ -167,7 +171,7 @@ class FaultInjector:
         """
         if self._taken:
             self._restore()
-            check_injection(self, self._exposed, self._state, self._given)
+            check_injection(self, self._exposed, self._state, self._given, self._others.all)
 
     def __enter__(self) -> FaultInjector:
         return self.enable()
@@ -205,6 +209,7 @@ class FaultInjector:
         self.settings = parse_settings({**named, **changed})
         self._given = fault_maps
         self._state.start_trial(self.settings)
+        self._others.start_trial()
         for exposed in self._exposed:
             name = exposed.site.name
             given = None if fault_maps is None else fault_maps.get(name, empty_fault_map())
@@ -221,7 +226,7 @@ class FaultInjector:
 
     def check_trial(self) -> None:
         """While enabled: the checks of :meth:`disable` for the trial that ends now."""
-        check_injection(self, self._exposed, self._state, self._given)
+        check_injection(self, self._exposed, self._state, self._given, self._others.all)
 
     def observe(self, observer: Optional[Callable[[Any], None]]) -> None:
         """Show the output of each forward of the model to ``observer``, but for those that
@@ -248,7 +253,8 @@ class FaultInjector:
 
     def statistics(self) -> Dict[str, SiteStatistics]:
         """Words and bits exposed, upsets made, words hit, by site name; since ``enable``."""
-        return {e.site.name: e.statistics() for e in self._exposed}
+        made = [e.statistics() for e in self._exposed if e.exposed]
+        return {s.name: s for s in made + [one.statistics() for one in self._others.all]}
 
     def print_summary(self) -> None:
         """Print :meth:`statistics` as a table (on rank 0 of a process group)."""

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any, List, Sequence
+from contextlib import nullcontext
+from typing import Any, ContextManager, List, Optional, Sequence
 
+import torch
 from torch import nn
 
+from .activation_codes import ExposedActivations
+from .errors import InjectionError
 from .exposure import ExposedSite
+from .float_words import ExposedWords, part_of, replaced
 from .forward_state import ForwardState
 from .forwards import TakenForward
+from .other_targets import OtherTargets
 from .sites import unwrap
 
 
 def take_over(
-    model: nn.Module, sites: Sequence[ExposedSite], state: ForwardState, owner: str
+    model: nn.Module,
+    sites: Sequence[ExposedSite],
+    state: ForwardState,
+    owner: str,
+    others: OtherTargets,
 ) -> List[TakenForward]:
     """Take over the forwards of the model, its sites' layers and their weight quantizers.
 
@@ -25,8 +35,16 @@ def take_over(
     try:
         taken.append(_RootForward(root, owner, state, sites))
         for exposed in sites:
-            taken.append(_LayerForward(exposed.site.layer, owner, exposed))
+            bias = others.biases.get(exposed.site.name)
+            taken.append(_LayerForward(exposed.site.layer, owner, exposed, bias))
             taken.append(_QuantizerForward(exposed.site.quantizer, owner, exposed))
+            name = exposed.site.name
+            codes, step = others.activations.get(name), others.step_sizes.get(name)
+            if codes is not None or step is not None:
+                quantizer = exposed.site.layer.quan_a_fn
+                taken.append(_ActivationForward(quantizer, owner, exposed, codes, step))
+        for norm, words in others.norms.items():
+            taken.append(_NormForward(norm, owner, words))
     except BaseException:
         give_back(taken)
         raise
@@ -57,13 +75,68 @@ class _RootForward(TakenForward):
 class _LayerForward(TakenForward):
     """Marks the inside of a layer: quantizer calls elsewhere see clean weights."""
 
-    def __init__(self, module: nn.Module, owner: str, exposed: ExposedSite) -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        owner: str,
+        exposed: ExposedSite,
+        bias: Optional[ExposedWords] = None,
+    ) -> None:
         super().__init__(module, owner)
         self._exposed = exposed
+        self._words = [] if bias is None else [bias]
 
     def run(self, *args: Any, **kwargs: Any) -> Any:
-        with self._exposed.inside_layer():
+        with self._exposed.inside_layer(), replaced(self._words):
             return self.original(*args, **kwargs)
+
+
+class _NormForward(TakenForward):
+    """Puts upsets into what a BatchNorm reads."""
+
+    def __init__(self, module: nn.Module, owner: str, words: List[ExposedWords]) -> None:
+        super().__init__(module, owner)
+        self._words = words
+
+    def run(self, *args: Any, **kwargs: Any) -> Any:
+        with replaced(self._words):
+            return self.original(*args, **kwargs)
+
+
+class _ActivationForward(TakenForward):
+    """Puts upsets into what the activation quantizer gives to its layer, and into its step size."""
+
+    def __init__(
+        self,
+        module: nn.Module,
+        owner: str,
+        exposed: ExposedSite,
+        codes: Optional[ExposedActivations],
+        step: Optional[ExposedWords],
+    ) -> None:
+        super().__init__(module, owner)
+        self._exposed, self._codes, self._step = exposed, codes, step
+
+    def run(self, *args: Any, **kwargs: Any) -> Any:
+        if self._exposed.depth == 0:
+            return self.original(*args, **kwargs)
+        with self._step_size(args, kwargs):
+            if self._codes is None:
+                return self.original(*args, **kwargs)
+            return self._codes.output(self.original, args, kwargs)
+
+    def _step_size(self, args: Any, kwargs: Any) -> ContextManager[None]:
+        width = kwargs["bits"] if "bits" in kwargs else args[1] if len(args) > 1 else None
+        if self._step is None or width is None or int(width) >= 32:
+            return nullcontext()
+        part = part_of(self.module, int(width))
+        state = getattr(self.module, "init_state", None)
+        if isinstance(state, torch.Tensor) and not bool(state.reshape(-1)[part]):
+            raise InjectionError(
+                f"{self._step.name}: has no value at width {int(width)} yet; run the model "
+                "clean once"
+            )
+        return replaced([self._step], part)
 
 
 class _QuantizerForward(TakenForward):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Mapping, Optional, Sequence
+from typing import List, Mapping, Optional, Protocol, Sequence
 
 from .errors import InjectionError, SeuWarning
 from .exposure import ExposedSite
@@ -12,23 +12,37 @@ from .forward_state import ForwardState
 from .statistics import SiteStatistics, check_upsets
 
 
+class Checked(Protocol):
+    """Something that is exposed, and can say what it has seen."""
+
+    def check(self) -> None: ...
+    def statistics(self) -> SiteStatistics: ...
+
+
 def check_injection(
     owner: object,
     exposed: Sequence[ExposedSite],
     state: ForwardState,
     given: Optional[Mapping[str, FaultMap]],
+    others: Sequence[Checked] = (),
 ) -> None:
     """Raise InjectionError if nothing was injected, or not what the fault model says, or not what
     was ``given``; warn of sites that no forward passed through."""
-    for one in exposed:
+    sites: List[Checked] = [*(one for one in exposed if one.exposed), *others]
+    for one in sites:
         one.check()
-    statistics = [one.statistics() for one in exposed]
+    statistics = [one.statistics() for one in sites]
     if given is not None:
         _check_given(statistics, given, exposed, state)
         return
     check_upsets(statistics)
     _check_count(statistics, state)
-    unexposed = [s.name for s in statistics if not s.bits]
+    sites_of_weights = {one.site.name for one in exposed if one.exposed}
+    used = any(s.bits for s in statistics)
+    # Of switchable BatchNorms and of float32 inputs most are not used: no reason to warn.
+    unexposed = [
+        s.name for s in statistics if not s.bits and (s.name in sites_of_weights or not used)
+    ]
     if not unexposed or not state.settings.injects:
         return
     if len(unexposed) == len(statistics):

@@ -35,7 +35,7 @@ class SiteStatistics:
     upsets are counted, too; ``residual`` bits that were read wrong after decoding (of memory
     without protection: the upsets; ``words_hit`` goes by these); ``corrected`` and ``detected``
     memory words that were put right, and that were given up. ``drawn``: what another fault model
-    than ``ber`` drew, for the self-check.
+    than ``ber`` drew, for the self-check. ``nan_inf``: float32 words read as NaN or Inf.
     """
 
     name: str
@@ -51,6 +51,7 @@ class SiteStatistics:
     residual: int = 0
     corrected: int = 0
     detected: int = 0
+    nan_inf: int = 0
     mode: str = "ber"
     drawn: Tuple[Drawn, ...] = ()
 
@@ -78,6 +79,7 @@ class Counter:
     residual: int = 0
     corrected: int = 0
     detected: int = 0
+    nan_inf: int = 0
     drawn: Dict[Tuple[str, float], Tuple[int, int]] = field(default_factory=dict)
 
     def add(
