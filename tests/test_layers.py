@@ -64,6 +64,7 @@ PLUGIN = [
     "page",
     "export",
     "report_files",
+    "planner",
     "progress",
     "kernels",
     "kernels.masks",
@@ -96,6 +97,8 @@ PLUGIN = [
     "runtime",
     "plugin",
     "compat",
+    "compare",
+    "protect_command",
     "rate_command",
     "cli",
 ]

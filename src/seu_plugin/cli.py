@@ -13,6 +13,7 @@ import yaml
 from . import __version__
 from .config import SECTION, FaultInjectionSection, parse_section
 from .errors import ConfigError, did_you_mean
+from .protection import SCHEMES
 
 HELP = {"help_option_names": ["-h", "--help"]}
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -149,6 +150,74 @@ def report(folders: Tuple[Path, ...], output: Optional[Path]) -> None:
     print_tables(summary)
     for line in closing_lines(summary, output):
         click.echo(line)
+
+
+@cli.command()
+@click.argument("first", type=FOLDER)
+@click.argument("second", type=FOLDER)
+@click.option("--confidence", type=click.FloatRange(0.5, 1.0, True, True), default=0.95,
+              show_default=True)  # fmt: skip
+def compare(first: Path, second: Path, confidence: float) -> None:
+    """Compare two campaigns under the same upsets, paired over fault maps.
+
+    Both need the same seed, widths and fault model; the models or their protection differ.
+    """
+    from .compare import compare as paired
+    from .compare import comparison_table
+    from .report import print_table
+
+    print_table(comparison_table(paired(first, second, confidence), confidence))
+
+
+@cli.command()
+@click.argument("folder", type=FOLDER, metavar="DIR")
+@click.option("--ber", type=click.FloatRange(0.0, 0.5, True), required=True,
+              help="Bit error rate of the memory.")  # fmt: skip
+@click.option("--max-drop", type=click.FloatRange(0.0, 100.0, True), default=1.0,
+              show_default=True, help="Target: accuracy drop in percentage points.")  # fmt: skip
+@click.option("--budget", type=click.IntRange(min=0), help="At most so many extra bits.")
+@click.option("--scheme", "schemes", multiple=True, type=click.Choice(SCHEMES[1:]),
+              help="Allow only these; can be given several times. Default: all.")  # fmt: skip
+@click.option("--on-detected", type=click.Choice(["reload", "zero", "keep"]), default="reload",
+              show_default=True, help="What is read where a code gives up.")  # fmt: skip
+@click.option("--trials", type=click.IntRange(min=2), default=20, show_default=True,
+              help="Fault maps of the campaign that verifies the plan.")  # fmt: skip
+@click.option("-o", "--output", type=FOLDER_TO_BE, help="Its folder; default: DIR/protected.")
+@click.option("--verify/--no-verify", default=True, show_default=True)
+def protect(
+    folder: Path,
+    ber: float,
+    max_drop: float,
+    budget: Optional[int],
+    schemes: Tuple[str, ...],
+    on_detected: str,
+    trials: int,
+    output: Optional[Path],
+    verify: bool,
+) -> None:
+    """Find the cheapest protection that keeps a target, and verify it.
+
+    DIR is a campaign with a sensitivity study by layer (sensitivity: {by: [layer, bit]} also finds
+    which bits to guard). The plan is printed as YAML; then the host is started again with it. Exit
+    code 1: the campaign does not show that the target holds.
+    """
+    from .protect_command import make_plan, overlay, plan_table
+    from .protect_command import verify as by_campaign
+    from .report import print_table
+
+    found = make_plan(folder, ber, max_drop, schemes or SCHEMES[1:], on_detected, budget)
+    print_table(plan_table(found))
+    click.echo(f"predicted drop at BER {ber:g}: {found.unprotected:.3g} percentage points without "
+               f"protection, {found.drop:.3g} with it")  # fmt: skip
+    output = output or folder / "protected"
+    settings = overlay(found, ber, max_drop, on_detected, trials, output)
+    rules = {"protection": settings[SECTION]["protection"]}
+    click.echo(yaml.safe_dump({SECTION: rules}, sort_keys=False), nl=False)
+    if verify:
+        verdict = by_campaign(folder, settings, output, max_drop)
+        click.echo(verdict.text())
+        if not verdict.holds:
+            sys.exit(1)
 
 
 @cli.command()

@@ -41,12 +41,17 @@ def merged(
     return manifest, golden[GOLDEN], list(rows.values())
 
 
+def summary_of(folders: Sequence[Path]) -> Summary:
+    """What the trials in the folders say."""
+    manifest, golden, rows = merged(folders)
+    return summarize(golden, rows, CampaignSettings(**manifest["plan"]), _strata(manifest))
+
+
 def write_report(folders: Sequence[Path], output: Path) -> Summary:
     """Write summary.csv, summary.json, report.html and the pictures ber_curve.png, mission.png and
     sensitivity.png, as far as the campaign has them."""
     manifest, golden, rows = merged(folders)
-    campaign = CampaignSettings(**manifest["plan"])
-    summary = summarize(golden, rows, campaign, _strata(manifest))
+    summary = summary_of(folders)
     output.mkdir(parents=True, exist_ok=True)
     write_whole(output / "summary.json", json.dumps(summary.document(), indent=2) + "\n")
     write_summary_csv(output / "summary.csv", summary)

@@ -173,6 +173,20 @@ def check_hello(hello: Hello, golden: TrialResult, identity: Mapping[str, Any]) 
         )
 
 
+def without_option(command: Sequence[str], option: str) -> List[str]:
+    """``command`` without ``option VALUE`` and ``option=VALUE``."""
+    kept: List[str] = []
+    skip = False
+    for part in command:
+        if skip or part.startswith(f"{option}="):
+            skip = False
+        elif part == option:
+            skip = True
+        else:
+            kept.append(part)
+    return kept
+
+
 def parts(command: Optional[List[str]]) -> List[str]:
     """The command that starts the host again. Raises ConfigError if it is not known."""
     if command is None:

@@ -1,0 +1,145 @@
+"""``seu protect``: plans protection from a sensitivity study, and verifies it by a campaign."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
+
+import yaml
+from rich.table import Table
+
+from .config import SECTION
+from .errors import ConfigError, InjectionError
+from .layout import MemorySettings
+from .planner import Part, Plan, plan
+from .report_files import merged, summary_of
+from .results import write_whole
+from .summary import BerSummary, Summary
+from .worker import without_option
+
+
+class Verdict(NamedTuple):
+    """What the verifying campaign says: whether the whole interval of the mean drop is at or below
+    the target."""
+
+    row: BerSummary
+    target: float
+
+    @property
+    def holds(self) -> bool:
+        return self.row.drop_t.high <= self.target
+
+    def text(self) -> str:
+        low, high = self.row.drop_t
+        told = (
+            f"measured drop {self.row.drop:.2f} percentage points ({low:.2f} ... {high:.2f}) over "
+            f"{self.row.trials} fault maps"
+        )
+        if self.holds:
+            return f"{told}: the target of {self.target:g} holds"
+        if low > self.target:
+            return f"{told}: the target of {self.target:g} is NOT met"
+        return f"{told}: not enough to tell whether the target of {self.target:g} holds; --trials"
+
+
+def parts_of(manifest: Mapping[str, Any], summary: Summary) -> List[Part]:
+    """The sites and their drops per upset. Raises ConfigError without a study by layer."""
+    by_site: Dict[str, Dict[Optional[int], Any]] = {}
+    for one in summary.sensitivity:
+        if one.site is not None:
+            by_site.setdefault(one.site, {})[one.bit] = one
+    if not by_site:
+        raise ConfigError(
+            "has no sensitivity study by layer: add to its campaign sensitivity: {by: [layer]} or "
+            "{by: [layer, bit]} and run it again (what it has is kept)"
+        )
+    parts = []
+    for site, strata in by_site.items():
+        (width,) = manifest["identity"]["widths"][site]
+        if None in strata:
+            codes, drops = strata[None].words // width, (max(strata[None].drop, 0.0),) * width
+        else:
+            codes = max(one.words for one in strata.values())
+            drops = tuple(max(strata[b].drop, 0.0) if b in strata else 0.0 for b in range(width))
+        parts.append(Part(site, codes, width, drops))
+    return parts
+
+
+def make_plan(
+    folder: Path,
+    ber: float,
+    max_drop: float,
+    schemes: Sequence[str],
+    on_detected: str,
+    budget: Optional[int],
+) -> Plan:
+    """The plan for the campaign in ``folder``. Raises ConfigError if there is none."""
+    manifest = merged([folder])[0]
+    section = manifest["identity"]["section"]
+    if section.get("protection"):
+        raise ConfigError(f"{folder}: its memory is protected already; plan from one that is not")
+    memory = MemorySettings(**section.get("memory", {}))
+    try:
+        parts = parts_of(manifest, summary_of([folder]))
+    except ConfigError as error:
+        raise ConfigError(f"{folder}: {error}") from error
+    return plan(parts, ber, max_drop, schemes, on_detected, budget, memory)
+
+
+def plan_table(found: Plan) -> Table:
+    """For people."""
+    table = Table(title="Cheapest protection", title_justify="left")
+    table.add_column("Site", overflow="fold")
+    for name in ("Width", "Scheme", "Bits guarded", "Extra bits", "Drop left"):
+        table.add_column(name, justify="right")
+    for site, choice in found.choices.items():
+        width = found.widths[site]
+        bits = "-" if not choice.bits else "all" if choice.bits == width else f"top {choice.bits}"
+        table.add_row(
+            site, str(width), choice.scheme, bits, f"{choice.cost:,}", f"{choice.drop:.4f}"
+        )
+    table.add_section()
+    share = 100 * found.cost / found.stored
+    table.add_row("all", "", "", "", f"{found.cost:,} ({share:.1f} %)", f"{found.drop:.4f}")
+    return table
+
+
+def overlay(
+    found: Plan, ber: float, max_drop: float, on_detected: str, trials: int, output: Path
+) -> Dict[str, Any]:
+    """YAML to be merged over the campaign's: the protection, and one BER."""
+    off = dict.fromkeys(("until", "sensitivity", "mission", "shard"))
+    campaign = {
+        "ber": [ber], "trials": trials, "threshold": "grid", "max_drop": max_drop,
+        "output": str(output.resolve()), **off,
+    }  # fmt: skip
+    rules = json.loads(json.dumps(found.rules(on_detected)))
+    return {SECTION: {"protection": rules, "campaign": campaign}}
+
+
+def verify(folder: Path, settings: Mapping[str, Any], output: Path, target: float) -> Verdict:
+    """Start the host of the campaign in ``folder`` again with ``settings`` merged over its own.
+
+    Raises ConfigError if the campaign names no command, InjectionError if the host fails.
+    """
+    manifest = merged([folder])[0]
+    command = manifest.get("command")
+    if not command:
+        raise ConfigError(f"{folder}: was made from Python, so there is no host to start; use "
+                          "--no-verify and give the protection to Campaign")  # fmt: skip
+    output.mkdir(parents=True, exist_ok=True)
+    path = output / "protection.yaml"
+    write_whole(path, yaml.safe_dump(dict(settings), sort_keys=False))
+    for option in ("--output", "--shard"):
+        command = without_option(command, option)
+    files = [i for i, part in enumerate(command) if part.endswith((".yaml", ".yml"))]
+    if not files:
+        raise ConfigError(f"{folder}: its command names no YAML file: {' '.join(command)}")
+    last = files[-1] + 1
+    command = [*command[:last], str(path.resolve()), *command[last:]]
+    ended = subprocess.run(command, cwd=manifest["cwd"], check=False)
+    if ended.returncode:
+        raise InjectionError(f"the verifying campaign ended with exit code {ended.returncode}")
+    return Verdict(summary_of([output]).bers[0], target)

@@ -1,0 +1,137 @@
+"""Every configuration of examples/configs runs on the demo host and shows what it says."""
+
+import json
+from pathlib import Path
+
+import pytest
+from scipy.optimize import brentq
+
+from seu_plugin.compare import compare
+from seu_plugin.config import SECTION, parse_section
+from seu_plugin.ecc import SECDED
+from seu_plugin.residual import residual
+
+CONFIGS = Path(__file__).resolve().parents[2] / "examples" / "configs"
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+#: What its output has to say.
+SHOWS = {
+    "stuck_at": ["faulted accuracy", "Upsets made"],
+    "asymmetric": ["faulted accuracy", "Upsets made"],
+    "mbu": ["faulted accuracy", "Upsets made"],
+    "exact_count": ["accuracy drop per upset:", "critical in"],
+    "targets": ["conv1.quan_w_fn.s", "fc.bias", "layer1.0.conv1.activations", "running_var"],
+    "rate": ["at BER 0.00103573"],  # 1e-10 * 10 * 12 * 86400 = 1.0368e-3
+    "mission": ["mission of 60 d, scrubbed every 4 d", "availability (accuracy drop at most 2)"],
+    "protection": ["report: results/protection"],
+    "sensitivity": ["report: results/sensitivity"],
+    "fault_aware_training": ["epoch 0:", "(BER 0.001, seed 1)", "(BER 0.01, seed 1)"],
+    "fault_aware_evaluation": ["report: results/fault_aware"],
+    "plain_evaluation": ["report: results/plain"],
+}
+
+
+@pytest.fixture(scope="module")
+def ran(demo):
+    """Runs a configuration once; its output."""
+    done = {}
+
+    def _ran(name):
+        if name not in done:
+            if name == "fault_aware_evaluation":
+                _ran("fault_aware_training")
+            done[name] = demo.hooked(CONFIGS / f"{name}.yaml", env=ONE_THREAD).stdout
+        return done[name]
+
+    return _ran
+
+
+def results(demo, name):
+    return demo.folder.parent / "results" / name
+
+
+def test_every_example_is_here():
+    assert sorted(SHOWS) == sorted(path.stem for path in CONFIGS.glob("*.yaml"))
+
+
+@pytest.mark.parametrize("name", SHOWS)
+def test_an_example_shows_what_it_says(ran, name):
+    output = ran(name)
+    assert [line for line in SHOWS[name] if line not in output] == []
+
+
+def test_a_mission_has_its_picture_and_its_numbers(demo, ran):
+    ran("mission")
+    folder = results(demo, "mission")
+    (mission,) = json.loads((folder / "summary.json").read_text())["missions"]
+    assert mission["scrubs"] == 14 and 0 < mission["availability"] <= 1
+    assert (folder / "mission.png").stat().st_size > 10_000
+    assert "Mission" in (folder / "report.html").read_text()
+
+
+def test_protected_memory_is_read_with_fewer_wrong_bits(demo, ran):
+    ran("protection")
+    rows = [json.loads(line) for line in (results(demo, "protection") / "trials.jsonl").open()]
+    trials = [row for row in rows if row["id"] != "golden"]
+    assert all(row["residual"] < row["upsets"] / 3 and row["corrected"] > 0 for row in trials)
+
+
+def test_single_upsets_are_one_in_each_trial(demo, ran):
+    ran("exact_count")
+    rows = [json.loads(line) for line in (results(demo, "exact_count") / "trials.jsonl").open()]
+    assert len(rows) == 201 and {row["upsets"] for row in rows if row["id"] != "golden"} == {1}
+
+
+def test_fault_aware_training_beats_plain_training(demo, ran):
+    """At BER 1e-2, by a difference paired over fault maps whose 95 % interval is above zero."""
+    ran("plain_evaluation"), ran("fault_aware_evaluation")
+    rows = compare(results(demo, "plain"), results(demo, "fault_aware"))
+    row = next(row for row in rows if row.ber == 1e-2)
+    assert row.trials == 20
+    assert row.interval.low > 0
+
+
+def threshold(demo, name, **section):
+    """The BER of a 2-point drop, with its interval."""
+    folder = results(demo, name)
+    widths = {"path": "search/resnet18_digits_bit_width_config.json"}
+    campaign = {"ber": [1e-3, 3e-3, 1e-2], "trials": 20, "max_drop": 2, "output": str(folder)}
+    section = {"seed": 42, "bit_width_config": widths, "campaign": campaign, **section}
+    demo.hooked(demo.yaml(name, section), env=ONE_THREAD)
+    return json.loads((folder / "summary.json").read_text())["thresholds"][0]
+
+
+def test_secded_moves_the_threshold_as_predicted(demo):
+    """The threshold under SECDED is the BER whose residual rate, in closed form, is the threshold
+    without it."""
+    code = SECDED["secded_39_32"]
+    plain = threshold(demo, "th_plain")
+    rule = {"scheme": "secded_39_32", "on_detected": "keep"}
+    guarded = threshold(demo, "th_secded", protection=rule)
+
+    def before_decoding(ber):
+        return brentq(lambda p: residual(code, p, "keep").ber - ber, 1e-6, 0.1)
+
+    assert guarded["low"] > plain["ber"]
+    assert guarded["low"] <= before_decoding(plain["ber"]) <= guarded["high"]
+
+
+def test_a_plan_is_made_and_verified(demo, ran):
+    ran("sensitivity")
+    folder = results(demo, "sensitivity")
+    arguments = ["--ber", "1e-2", "--max-drop", "6", "--scheme", "secded_39_32", "--trials", "12"]
+    done = demo.call("-m", "seu_plugin", "protect", folder, *arguments, check=False, env=ONE_THREAD)
+    assert "Cheapest protection" in done.stdout and "scheme: secded_39_32" in done.stdout, done
+    assert "measured drop" in done.stdout, done.stdout + done.stderr
+    verdict = "the target of 6 holds" in done.stdout
+    assert done.returncode == (0 if verdict else 1)
+    rows = [json.loads(line) for line in (folder / "protected" / "trials.jsonl").open()]
+    assert len(rows) == 13
+    manifest = json.loads((folder / "protected" / "manifest.json").read_text())
+    assert manifest["identity"]["section"]["protection"]
+
+
+def test_examples_are_valid_without_a_host():
+    import yaml
+
+    for path in CONFIGS.glob("*.yaml"):
+        parse_section(yaml.safe_load(path.read_text())[SECTION])

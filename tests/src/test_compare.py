@@ -1,0 +1,70 @@
+"""Paired comparison of two campaigns."""
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import toy
+from seu_plugin import Campaign
+from seu_plugin.cli import cli
+from seu_plugin.compare import compare
+from seu_plugin.errors import ConfigError
+from seu_plugin.intervals import t_interval
+from seu_plugin.results import TRIALS, read_rows
+
+
+@pytest.fixture
+def campaign(tmp_path):
+    import torch
+
+    def _campaign(name, **settings):
+        model = toy.net()
+        with torch.no_grad():
+            reference = model(toy.batch(64)).argmax(1)
+
+        def accuracy():
+            with torch.no_grad():
+                return 100.0 * float((model(toy.batch(64)).argmax(1) == reference).float().mean())
+
+        folder = tmp_path / name
+        given = {"ber": [1e-3, 3e-2], "trials": 6, "threshold": "grid", "seed": 1, **settings}
+        Campaign(model, accuracy, output=str(folder), **given).run()
+        return folder
+
+    return _campaign
+
+
+def accuracies(folder, ber):
+    found = {
+        r.trial.number: r.metrics[0] for r in read_rows(folder / TRIALS)[0] if r.trial.ber == ber
+    }
+    return [found[n] for n in sorted(found)]
+
+
+def test_differences_are_paired_by_fault_map(campaign):
+    plain, guarded = campaign("a"), campaign("b", protection={"scheme": "secded_39_32"})
+    golden, _, row = compare(plain, guarded)
+    a, b = accuracies(plain, 3e-2), accuracies(guarded, 3e-2)
+    assert (golden.ber, golden.difference) == (0.0, 0.0)
+    assert row.difference == pytest.approx(np.mean(b) - np.mean(a))
+    assert row.interval == pytest.approx(t_interval([y - x for x, y in zip(a, b)], 0.95))
+    printed = CliRunner().invoke(cli, ["compare", str(plain), str(guarded)]).output
+    assert "golden" in printed and f"{row.difference:+.2f}" in printed
+
+
+@pytest.mark.parametrize(
+    ("other", "what"),
+    [
+        ({"seed": 2}, "seed is 1"),
+        ({"bits": "msb"}, "bits is 'all'"),
+        ({"mode": "stuck_at"}, "mode"),
+    ],
+)
+def test_other_upsets_cannot_be_paired(campaign, other, what):
+    with pytest.raises(ConfigError, match=f"cannot be paired, since {what}"):
+        compare(campaign("a"), campaign("b", **other))
+
+
+def test_nothing_in_common_is_an_error(campaign):
+    with pytest.raises(ConfigError, match="no BER with two common trials"):
+        compare(campaign("a"), campaign("b", ber=[1e-2]))
