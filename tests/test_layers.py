@@ -101,6 +101,7 @@ PLUGIN = [
     "protect_command",
     "rate_command",
     "cli",
+    "__main__",
 ]
 #: Modules that must not pull in torch.
 TORCHLESS = {

@@ -39,11 +39,31 @@ class Sensitivity(Frozen):
         "searched exhaustively if upsets is 1",
     )  # fmt: skip
     upsets: StrictInt = Field(1, ge=1, description="upsets in each trial, all in its stratum")
+    ber: Optional[float] = Field(
+        None, gt=0.0, le=1.0,
+        description="in place of upsets: as many as this BER leads to expect in the stratum, at "
+        "least 1",
+    )  # fmt: skip
 
     @field_validator("by", mode="before")
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value
+
+    @field_validator("ber", mode="before")
+    @classmethod
+    def _number(cls, value: Any) -> Any:
+        return None if value is None else number(value)
+
+    @model_validator(mode="after")
+    def _either(self) -> Sensitivity:
+        if self.ber is not None and self.upsets != 1:
+            raise ValueError("upsets and ber exclude each other")
+        return self
+
+    def placed(self, stored_bits: int) -> int:
+        """Upsets in each trial of a stratum of so many bits."""
+        return self.upsets if self.ber is None else max(1, round(self.ber * stored_bits))
 
     @field_validator("by")
     @classmethod

@@ -182,7 +182,9 @@ def compare(first: Path, second: Path, confidence: float) -> None:
               show_default=True, help="What is read where a code gives up.")  # fmt: skip
 @click.option("--trials", type=click.IntRange(min=2), default=20, show_default=True,
               help="Fault maps of the campaign that verifies the plan.")  # fmt: skip
-@click.option("-o", "--output", type=FOLDER_TO_BE, help="Its folder; default: DIR/protected.")
+@click.option("--rounds", type=click.IntRange(min=1), default=3, show_default=True,
+              help="Plans to try, each stronger than the one that did not hold.")  # fmt: skip
+@click.option("-o", "--output", type=FOLDER_TO_BE, help="Folder; default: DIR/protected.")
 @click.option("--verify/--no-verify", default=True, show_default=True)
 def protect(
     folder: Path,
@@ -192,32 +194,39 @@ def protect(
     schemes: Tuple[str, ...],
     on_detected: str,
     trials: int,
+    rounds: int,
     output: Optional[Path],
     verify: bool,
 ) -> None:
     """Find the cheapest protection that keeps a target, and verify it.
 
     DIR is a campaign with a sensitivity study by layer (sensitivity: {by: [layer, bit]} also finds
-    which bits to guard). The plan is printed as YAML; then the host is started again with it. Exit
-    code 1: the campaign does not show that the target holds.
+    which bits to guard); its upsets should be as many as the BER makes (sensitivity: {ber: ...}).
+    The plan is printed as YAML; then the host is started again with it. Exit code 1: no campaign
+    showed that the target holds.
     """
     from .protect_command import make_plan, overlay, plan_table
     from .protect_command import verify as by_campaign
     from .report import print_table
 
-    found = make_plan(folder, ber, max_drop, schemes or SCHEMES[1:], on_detected, budget)
-    print_table(plan_table(found))
-    click.echo(f"predicted drop at BER {ber:g}: {found.unprotected:.3g} percentage points without "
-               f"protection, {found.drop:.3g} with it")  # fmt: skip
-    output = output or folder / "protected"
-    settings = overlay(found, ber, max_drop, on_detected, trials, output)
-    rules = {"protection": settings[SECTION]["protection"]}
-    click.echo(yaml.safe_dump({SECTION: rules}, sort_keys=False), nl=False)
-    if verify:
-        verdict = by_campaign(folder, settings, output, max_drop)
+    aim = max_drop
+    for number in range(1, rounds + 1):
+        found = make_plan(folder, ber, aim, schemes or SCHEMES[1:], on_detected, budget)
+        print_table(plan_table(found))
+        click.echo(f"predicted drop at BER {ber:g}: {found.unprotected:.3g} percentage points "
+                   f"without protection, {found.drop:.3g} with it")  # fmt: skip
+        into = (output or folder / "protected") / f"plan-{number}"
+        settings = overlay(found, ber, max_drop, on_detected, trials, into)
+        rules = {"protection": settings[SECTION]["protection"]}
+        click.echo(yaml.safe_dump({SECTION: rules}, sort_keys=False), nl=False)
+        if not verify:
+            return
+        verdict = by_campaign(folder, settings, into, max_drop)
         click.echo(verdict.text())
-        if not verdict.holds:
-            sys.exit(1)
+        if verdict.holds:
+            return
+        aim = verdict.next_aim(found.drop)  # upsets interact: aim lower than the target
+    sys.exit(1)
 
 
 @cli.command()

@@ -31,6 +31,10 @@ class Verdict(NamedTuple):
     def holds(self) -> bool:
         return self.row.drop_t.high <= self.target
 
+    def next_aim(self, predicted: float) -> float:
+        """What the next plan is to predict: as much less as the measured drop is too high."""
+        return predicted * min(self.target / self.row.drop_t.high, 0.9)
+
     def text(self) -> str:
         low, high = self.row.drop_t
         told = (
@@ -41,7 +45,7 @@ class Verdict(NamedTuple):
             return f"{told}: the target of {self.target:g} holds"
         if low > self.target:
             return f"{told}: the target of {self.target:g} is NOT met"
-        return f"{told}: not enough to tell whether the target of {self.target:g} holds; --trials"
+        return f"{told}: not enough to tell whether the target of {self.target:g} holds"
 
 
 def parts_of(manifest: Mapping[str, Any], summary: Summary) -> List[Part]:

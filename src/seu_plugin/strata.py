@@ -33,7 +33,7 @@ def strata(memory: Memory, sensitivity: Sensitivity) -> Dict[str, int]:
 
 def is_exhaustive(stored_bits: int, sensitivity: Sensitivity) -> bool:
     """Whether every bit of a stratum is upset once, in place of a sample."""
-    return sensitivity.upsets == 1 and stored_bits <= sensitivity.trials
+    return sensitivity.placed(stored_bits) == 1 and stored_bits <= sensitivity.trials
 
 
 def stratum_trials(name: str, stored_bits: int, sensitivity: Sensitivity) -> List[Trial]:
@@ -47,7 +47,8 @@ def stratum_trials(name: str, stored_bits: int, sensitivity: Sensitivity) -> Lis
     exhaustive = is_exhaustive(stored_bits, sensitivity)
     number = stored_bits if exhaustive else sensitivity.trials
     return [
-        Trial(n, None, site, bit, sensitivity.upsets, exhaustive) for n in range(number)
+        Trial(n, None, site, bit, sensitivity.placed(stored_bits), exhaustive)
+        for n in range(number)
     ]  # fmt: skip
 
 

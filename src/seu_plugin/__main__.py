@@ -1,0 +1,5 @@
+"""``python -m seu_plugin``: the ``seu`` command."""
+
+from .cli import main
+
+main()
