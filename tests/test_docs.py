@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
 from seu_plugin.campaign_settings import CampaignSettings
+from seu_plugin.cli import cli
 from seu_plugin.config import FaultInjectionSection, parse_section
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -38,10 +40,29 @@ def test_the_yaml_section_is_complete_and_valid():
     assert set(CampaignSettings.model_fields) == set(section["campaign"])
 
 
-@pytest.mark.parametrize("name", READMES)
+def test_both_pages_on_the_memory_have_the_same_blocks():
+    english, chinese = (
+        [blocks(f"docs/{name}", language) for language in ("bash", "console")]
+        for name in ("memory.md", "memory.zh-CN.md")
+    )
+    assert english == chinese and len(english[1]) == 3
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_worked_examples_of_rates_are_what_the_command_prints(number):
+    command, _, printed = blocks("docs/memory.md", "console")[number].partition("\n")
+    program, *arguments = command[2:].split()
+    result = CliRunner().invoke(cli, arguments)
+    assert (program, result.exit_code) == ("seu", 0)
+    assert result.output.split("\n") == [*printed.split("\n"), ""]
+
+
+@pytest.mark.parametrize("name", [*READMES, "docs/memory.md", "docs/memory.zh-CN.md"])
 def test_links_and_pictures_exist(name):
     for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / name).read_text()):
-        assert target.startswith("https://") or (ROOT / target).exists(), target
+        assert target.startswith("https://") or (ROOT / name).parent.joinpath(target).exists(), (
+            target
+        )
 
 
 def test_the_demo_command_names_files_that_exist():
