@@ -125,6 +125,7 @@ class CampaignRun:
     def manifest(self) -> Dict[str, Any]:
         """The contents of ``manifest.json``."""
         identity = self.identity()
+        plan = self.campaign.model_copy(update={"ber": self.bers or None})
         cuda = torch.cuda.is_available()
         return {
             "format": 1,
