@@ -107,7 +107,9 @@ PLUGIN = [
 TORCHLESS = {
     "errors", "fault_model", "seeding", "statistics", "intervals", "threshold", "trials", "codecs",
     "fields", "campaign_settings", "config", "strata", "schedule", "results", "summary", "figures",
-    "page", "export", "report_files", "progress", "plugin",
+    "page", "export", "report_files", "progress", "plugin", "rates", "cell_map", "layout",
+    "mechanisms", "ecc", "residual", "protection", "decoding", "ber_schedule", "settings",
+    "site_memory", "exact_count", "mission", "planner", "compare", "rate_command",
 }  # fmt: skip
 
 

@@ -133,9 +133,7 @@ class CampaignRun:
             "identity": identity,
             "shard": self.campaign.shard or "0/1",
             "seed": self.evaluation.seed,
-            "plan": self.campaign.model_copy(update={"ber": self.bers or None}).model_dump(
-                mode="json"
-            ),
+            "plan": plan.model_dump(mode="json"),
             "strata": self.strata,
             "versions": {
                 "seu-plugin": __version__,

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import List, NamedTuple, Optional, Tuple
+from dataclasses import dataclass
+from functools import cached_property
+from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 import numpy.typing as npt
 
-from .cell_map import CellMap, Masks, aligned
-from .ecc import Code, Words
+from .cell_map import CellMap, Masks, aligned, gathered, together
+from .ecc import Code, Decoded, Words
 from .fault_map import popcount
 from .layout import Ints, Packing
 
@@ -50,10 +51,9 @@ class CodeWords:
         words, bits, ups, downs = (np.concatenate(parts) for parts in zip(*found))
         every = np.unique(np.concatenate((words, check.index)))
         place = np.searchsorted(every, words)
-        single = np.left_shift(np.uint64(1), bits.astype(np.uint64))
-        up64, down64 = np.zeros(every.size, np.uint64), np.zeros(every.size, np.uint64)
-        np.bitwise_or.at(up64, place, np.where(ups, single, np.uint64(0)))
-        np.bitwise_or.at(down64, place, np.where(downs, single, np.uint64(0)))
+        up64 = _packed(place[ups], bits[ups], every.size)
+        same = data.independent
+        down64 = up64 if same else _packed(place[downs], bits[downs], every.size)
         return cls(code, packing, every, up64, down64, *aligned(every, check))
 
     def codes(self) -> Ints:
@@ -62,38 +62,30 @@ class CodeWords:
         codes = np.unique(np.concatenate(found))
         return codes[codes >= 0]
 
-    def wrong(
-        self, index: Ints, stored: Optional[Masks], on_detected: str
-    ) -> Tuple[Masks, npt.NDArray[np.bool_], Seen]:
-        """Of the codes ``index``: the bits read wrong and, with on_detected ``zero``, whether the
-        code reads as weight 0. ``stored`` may be None where bits flip whatever they hold."""
-        up, down, check_up, check_down = self.up, self.down, self.check_up, self.check_down
+    def decode(self, index: Ints, stored: Optional[Masks]) -> Tuple[Decoded, int]:
+        """What a decoder makes of the words, and the upsets that they had. ``stored``, of the codes
+        ``index``, may be None where bits flip whatever they hold."""
+        up, check_up = self.up, self.check_up
         if stored is not None:
             data = self._data(index, stored)
             check = self.code.checks(data)
-            up = down = (~data & up) | (data & down)
-            check_up = check_down = (~check & check_up) | (check & check_down)
-        decoded = self.code.decode(up, check_up)
-        left = decoded.data
-        if on_detected != "keep":
-            left = np.where(decoded.detected, np.uint64(0), left)
-        flips = np.zeros(index.size, dtype=np.int32)
-        zeroed = np.zeros(index.size, dtype=np.bool_)
-        gone = decoded.detected if on_detected == "zero" else np.zeros(left.size, np.bool_)
+            up = (~data & self.up) | (data & self.down)
+            check_up = (~check & self.check_up) | (check & self.check_down)
+        return self.code.decode(up, check_up), _popcount64(up) + popcount(check_up)
+
+    def bits_of(self, masks: Words) -> Tuple[Ints, Ints]:
+        """Code and position of each set bit of ``masks``, one for each of the words."""
+        hit = np.flatnonzero(masks)
+        masks, words = masks[hit], self.word[hit]
         positions = np.array(self.packing.positions, dtype=np.int64)
+        codes: List[Ints] = [np.zeros(0, dtype=np.int64)]
+        slots: List[Ints] = [np.zeros(0, dtype=np.int64)]
         for b in range(self._used_bits):
-            rows = np.flatnonzero((left >> np.uint64(b) & np.uint64(1)).astype(np.bool_) | gone)
-            code, slot = self.packing.find(self.word[rows], self._bit(b, rows.size))
-            real = code >= 0
-            place = np.searchsorted(index, code[real])
-            zero = gone[rows][real]
-            zeroed[place[zero]] = True
-            bit = np.left_shift(1, positions[slot[real][~zero]]).astype(np.int32)
-            np.bitwise_or.at(flips, place[~zero], bit)
-        upsets = _popcount64(up) + popcount(check_up)
-        right = decoded.corrected & (left == 0)
-        seen = Seen(flips, upsets, int(right.sum()), int(decoded.detected.sum()))
-        return flips, zeroed, seen
+            rows = np.flatnonzero(masks >> np.uint64(b) & np.uint64(1))
+            code, slot = self.packing.find(words[rows], np.full(rows.size, b, dtype=np.int64))
+            codes.append(code[code >= 0])
+            slots.append(slot[code >= 0])
+        return np.concatenate(codes), positions[np.concatenate(slots)]
 
     @property
     def _used_bits(self) -> int:
@@ -128,13 +120,14 @@ class ProtectedMap:
     zero: int
     words: Optional[CodeWords] = None
     copies: Tuple[CellMap, ...] = ()
-    index: Ints = field(init=False)
 
-    def __post_init__(self) -> None:
+    @cached_property
+    def index(self) -> Ints:
+        """The codes that what is read depends on; distinct, ascending."""
         parts = [self.plain.index, *(copy.index for copy in self.copies)]
         if self.words is not None:
             parts.append(self.words.codes())
-        object.__setattr__(self, "index", np.unique(np.concatenate(parts)))
+        return np.unique(np.concatenate(parts))
 
     @property
     def independent(self) -> bool:
@@ -147,29 +140,88 @@ class ProtectedMap:
         same = bool((w.up == w.down).all() and (w.check_up == w.check_down).all())
         return same and self.on_detected != "zero"
 
-    def read(self, stored: Optional[Masks]) -> Seen:
-        """For the stored bits of the words ``index``; None will do where :attr:`independent`."""
+    def always(self) -> Tuple[CellMap, Seen]:
+        """What is read wrong where that is :attr:`independent` of what is stored."""
+        plain = self.plain
+        if self.words is None:
+            wrong, hit = _voted(self.copies)
+            upsets = sum(popcount(copy.up) for copy in self.copies)
+            corrected, detected = hit - wrong.index.size, 0
+        else:
+            decoded, upsets = self.words.decode(plain.index, None)
+            left = self._left(decoded)
+            index, masks = gathered(*self.words.bits_of(left))
+            wrong = CellMap(index, masks, masks)
+            corrected, detected = _counts(decoded, left)
+        whole = together(plain, wrong)
+        return whole, Seen(whole.up, upsets + popcount(plain.up), corrected, detected)
+
+    def read(self, stored: Masks) -> Seen:
+        """For the stored bits of the words ``index``."""
         plain = self._flips(self.plain, stored)
         upsets = popcount(plain)
         if self.words is not None:
-            flips, zeroed, seen = self.words.wrong(self.index, stored, self.on_detected)
-            flips = flips | plain
-            if zeroed.any():
-                assert stored is not None
-                flips = np.where(zeroed, stored ^ np.int32(self.zero), flips)
-            return seen._replace(flips=flips, upsets=upsets + seen.upsets)
+            decoded, more = self.words.decode(self.index, stored)
+            left = self._left(decoded)
+            code, position = self.words.bits_of(left)
+            flips = plain.copy()
+            bit = np.left_shift(1, position).astype(np.int32)
+            np.bitwise_or.at(flips, np.searchsorted(self.index, code), bit)
+            if self.on_detected == "zero":
+                every = np.where(decoded.detected, ~np.uint64(0), np.uint64(0))
+                gone = np.searchsorted(self.index, self.words.bits_of(every)[0])
+                flips[gone] = stored[gone] ^ np.int32(self.zero)
+            return Seen(flips, upsets + more, *_counts(decoded, left))
         a, b, c = (self._flips(copy, stored) for copy in self.copies)
         voted = (a & b) | (a & c) | (b & c)
         upsets += sum(popcount(copy) for copy in (a, b, c))
         right = ((a | b | c) != 0) & (voted == 0)
         return Seen(plain | voted, upsets, int(right.sum()))
 
-    def _flips(self, one: CellMap, stored: Optional[Masks]) -> Masks:
+    def _left(self, decoded: Decoded) -> Words:
+        """Upsets left in data bits, but for those of words read as zero."""
+        if self.on_detected == "keep":
+            return decoded.data
+        return np.where(decoded.detected, np.uint64(0), decoded.data)
+
+    def _flips(self, one: CellMap, stored: Masks) -> Masks:
         up, down = aligned(self.index, one)
-        if stored is None:
-            return up
         flips: Masks = (~stored & up) | (stored & down)
         return flips
+
+
+def _counts(decoded: Decoded, left: Words) -> Tuple[int, int]:
+    """Words that were put right, and words given up."""
+    return int((decoded.corrected & (left == 0)).sum()), int(decoded.detected.sum())
+
+
+def _voted(copies: Sequence[CellMap]) -> Tuple[CellMap, int]:
+    """Bits that flip in two of three copies, and the number of codes that any copy has hit."""
+    a, b, c = copies
+    pairs = [_both(one, other) for one, other in ((a, b), (a, c), (b, c))]
+    in_all = np.intersect1d(pairs[0][1], c.index, assume_unique=True).size
+    hit = sum(copy.index.size for copy in copies) - sum(p[1].size for p in pairs) + in_all
+    return together(*(pair[0] for pair in pairs)), hit
+
+
+def _both(one: CellMap, other: CellMap) -> Tuple[CellMap, Ints]:
+    """Bits that flip in both, and the codes that both hit."""
+    common, mine, theirs = np.intersect1d(
+        one.index, other.index, assume_unique=True, return_indices=True
+    )
+    masks = one.up[mine] & other.up[theirs]
+    hit = np.flatnonzero(masks)
+    return CellMap(common[hit], masks[hit], masks[hit]), common
+
+
+def _packed(place: Ints, bits: Ints, words: int) -> Words:
+    """Words with the given bits set, each of which is given once; uint64 of shape [words]."""
+    packed = np.zeros(words, dtype=np.uint64)
+    for half in (0, 32):  # sums of float64 are exact up to 2**53
+        here = (bits >= half) & (bits < half + 32)
+        sums = np.bincount(place[here], weights=2.0 ** (bits[here] - half), minlength=words)
+        packed |= sums.astype(np.uint64) << np.uint64(half)
+    return packed
 
 
 def _popcount64(words: Words) -> int:

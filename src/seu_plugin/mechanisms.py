@@ -8,7 +8,6 @@ the cells struck at a lower rate are struck at a higher one, too.
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import accumulate
@@ -194,11 +193,11 @@ class Clusters:
 
     def _sizes(self, words: npt.NDArray[np.uint64]) -> Ints:
         """The size for each random 64-bit word: the inverse of the distribution function."""
-        sizes = list(self.settings.sizes)
+        sizes = np.array(list(self.settings.sizes), dtype=np.int64)
         shares = [Fraction(share) for share in self.settings.sizes.values()]
-        limits = [int(total * (1 << 64) / sum(shares)) for total in accumulate(shares)]
-        found = [sizes[min(bisect_right(limits, w), len(sizes) - 1)] for w in words.tolist()]
-        return np.array(found, dtype=np.int64)
+        limits = [int(total * (1 << 64) / sum(shares)) for total in accumulate(shares[:-1])]
+        found: Ints = sizes[np.searchsorted(np.array(limits, dtype=np.uint64), words, side="right")]
+        return found
 
     def _offsets(self, size: int) -> List[Tuple[int, int]]:
         if self.settings.shape == "row":

@@ -12,7 +12,7 @@ from .codecs import codec
 from .decoding import CodeWords, ProtectedMap
 from .ecc import Code
 from .errors import ConfigError
-from .fault_map import FaultMap, draw_fault_map, popcount
+from .fault_map import FaultMap, draw_fault_map
 from .fields import selected_bits
 from .layout import Array, Packing
 from .mechanisms import (
@@ -230,11 +230,8 @@ class SiteMemory:
     def _protected(self, found: ProtectedMap, drawn: Tuple[Drawn, ...]) -> ReadMap:
         if not found.independent:
             return ReadMap(found, None, drawn)
-        seen = found.read(None)
-        hit = np.flatnonzero(seen.flips)
-        masks = seen.flips[hit]
-        left = FaultMap(found.index[hit], masks, popcount(masks))
-        return ReadMap(left, seen.upsets, drawn, seen.corrected, seen.detected)
+        wrong, seen = found.always()
+        return ReadMap(wrong.fault_map(), seen.upsets, drawn, seen.corrected, seen.detected)
 
     @property
     def _zero(self) -> int:

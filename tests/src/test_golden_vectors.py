@@ -7,8 +7,12 @@ import hashlib
 
 import pytest
 
+from seu_plugin.config import parse_settings
 from seu_plugin.fault_map import draw_fault_map
-from seu_plugin.seeding import Stream
+from seu_plugin.seeding import Stream, Streams
+from seu_plugin.site_memory import SiteMemory
+from seu_plugin.strata import place
+from seu_plugin.trials import Trial
 
 RAW = {
     (42, "conv1", 0, 0): (0x30FFFE6F04A6C2D, 0x51B101F7C857A8BA, 0x448CC8DBAF6AE940),
@@ -33,6 +37,63 @@ MAPS = {
         6, [12066, 84277, 101466, 237375], [16, 8, 32, 2], "0268cdf12e8f73ac",
     ),
 }  # fmt: skip
+
+
+# Other fault models and protection, for 9408 words of 5 bits of conv1 at BER 0.01 (seed 42, trial
+# 3, exposure draw 1): words hit, the first three, their bits up and down, SHA-256 as above.
+MODELS = {
+    "stuck_at": (
+        {"mode": "stuck_at"},
+        (456, [11, 59, 83], [8, 0, 8], [0, 2, 0], "946d27fe09d4e907"),
+    ),
+    "asymmetric": (
+        {"mode": "asymmetric", "asymmetric": {"zero_to_one": 1.0, "one_to_zero": 0.25}},
+        (599, [0, 11, 28], [1, 1, 0], [0, 0, 8], "edb2156d05d473fe"),
+    ),
+    "mbu in rows": (
+        {"mode": "mbu", "mbu": {"sizes": {1: 0.6, 2: 0.3, 4: 0.1}}},
+        (348, [0, 38, 108], [15, 4, 16], [15, 4, 16], "56fae8983f2329b5"),
+    ),
+    "mbu in blocks": (
+        {
+            "mode": "mbu",
+            "mbu": {"sizes": {3: 0.5, 4: 0.5}, "shape": "block"},
+            "memory": {"interleaving": 4},
+        },
+        (518, [28, 35, 80], [16, 2, 2], [16, 2, 2], "df0493cd6dca4181"),
+    ),
+    "secded": (
+        {"protection": {"scheme": "secded_39_32", "on_detected": "keep"}},
+        (132, [83, 164, 213], [8, 1, 16], [8, 1, 16], "6fbe91cff7c59eb2"),
+    ),
+    "tmr": (
+        {"protection": {"scheme": "tmr"}},
+        (17, [94, 250, 305], [1, 16, 4], [1, 16, 4], "67960ccd3b2e9d97"),
+    ),
+}
+
+
+EXACT_COUNT = {"conv1": ([969, 2218, 5098, 8899], [64, 128, 1, 4]), "fc": ([2230], [16])}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_other_fault_models_and_protection(name):
+    given, expected = MODELS[name]
+    memory = SiteMemory("conv1", 9408, 5, parse_settings({"ber": 0.01, **given}))
+    at = (42, "conv1", 3, 1)
+    found = memory.draw(0.01, Stream(*at), Streams(*at)).map
+    up, down = (found.mask,) * 2 if hasattr(found, "mask") else (found.up, found.down)
+    arrays = (found.index.astype("<i8"), up.astype("<i4"), down.astype("<i4"))
+    digest = hashlib.sha256(b"".join(a.tobytes() for a in arrays)).hexdigest()[:16]
+    first = (found.index[:3].tolist(), up[:3].tolist(), down[:3].tolist())
+    assert (found.index.size, *first, digest) == expected
+
+
+def test_an_exact_count():
+    memory = {"conv1": (9408, range(8)), "fc": (5120, range(8)), "a": (700, [2])}
+    maps = place(Trial(3, placed=5), memory, 42)
+    found = {name: (m.index.tolist(), m.mask.tolist()) for name, m in maps.items()}
+    assert found == EXACT_COUNT
 
 
 @pytest.mark.parametrize("key", RAW, ids=str)
