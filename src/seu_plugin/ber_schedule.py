@@ -41,6 +41,8 @@ class BerSchedule(Frozen):
             raise ValueError("must be a mapping of epochs to BERs, for example {0: 0, 20: 1e-3}")
         steps: Dict[int, float] = {}
         for epoch, ber in value.items():
+            if isinstance(epoch, str) and epoch.isdigit():  # from JSON
+                epoch = int(epoch)
             if isinstance(epoch, bool) or not isinstance(epoch, int) or epoch < 0:
                 raise ValueError(f"must have epochs from 0 on; one is {epoch!r}")
             steps[epoch] = number(ber)

@@ -141,6 +141,8 @@ def _parse(model: Type[Settings], raw: Mapping[str, Any], root: str) -> Settings
         if any(e["type"] == "extra_forbidden" for e in mistakes):
             # A key is missing because it is misspelled: say so once.
             mistakes = [e for e in mistakes if e["type"] != "missing"]
+        # A list with a bad element is not empty, whatever is left of it.
+        mistakes = [e for e in mistakes if e["type"] != "too_short" or not e["input"]]
         lines = [_line(model, root, e) for e in mistakes]
         raise ConfigError("\n".join(lines)) from None
 
@@ -176,7 +178,7 @@ def _line(model: Any, root: str, error: Any) -> str:
         message = "must be a number in [0, 1]"
     hint = ""
     if kind == "literal_error":
-        allowed = re.findall(r"'([^']+)'", str(error["ctx"]["expected"]))
+        allowed = re.findall(r"[\w.]+", str(error["ctx"]["expected"]).replace(" or ", " "))
         message = f"allowed are {', '.join(allowed)}"
         hint = did_you_mean(str(received), allowed)
     return f"{path}: {message[0].lower()}{message[1:]}; received {received!r}{hint}"

@@ -61,6 +61,8 @@ class ClusterSettings(Frozen):
             raise ValueError("must be a mapping of sizes to probabilities, for example {1: 1.0}")
         sizes = {}
         for size, share in value.items():
+            if isinstance(size, str) and size.isdigit():  # from JSON
+                size = int(size)
             if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= MAX_CLUSTER:
                 raise ValueError(f"must have sizes in 1 ... {MAX_CLUSTER}; one is {size!r}")
             sizes[size] = number(share)

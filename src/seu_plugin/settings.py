@@ -112,13 +112,13 @@ class InjectionSettings(Frozen):
         try:
             rate = Rate.model_validate(rate)
         except ValidationError:
-            return {"ber": 0.0, **values}  # what is wrong with the rate is said where it is
+            return {**values, "ber": 0.0}  # what is wrong with the rate is said where it is
         if rate.exposure is None:
             if getattr(values.get("campaign"), "mission", None) is None:
                 campaign = values.get("campaign")
                 if not (isinstance(campaign, Mapping) and campaign.get("mission")):
                     raise ValueError("rate.exposure: required, for example 30 d")
-            return {"ber": 0.0, **values}
+            return {**values, "ber": 0.0}
         if ber is not None and ber != rate.ber:
             raise ValueError(f"rate and ber exclude each other; received ber {ber!r}, and the rate "
                              f"makes {rate.ber:g}")  # fmt: skip

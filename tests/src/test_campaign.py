@@ -1,6 +1,7 @@
 """Campaigns from Python: whole, killed, in shards."""
 
 import json
+import math
 import multiprocessing
 import os
 import random
@@ -13,7 +14,7 @@ import torch
 import toy
 from seu_plugin import Campaign
 from seu_plugin.errors import ConfigError, InjectionError
-from seu_plugin.report_files import merged, write_report
+from seu_plugin.report_files import merged, summary_of, write_report
 from seu_plugin.results import TRIALS, read_rows
 from seu_plugin.trials import same
 
@@ -155,3 +156,41 @@ def test_several_accuracies(tmp_path):
 def test_mistakes_are_named(tmp_path, settings, message):
     with pytest.raises(ConfigError, match=message):
         campaign(tmp_path, **settings)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"mode": "mbu", "mbu": {"sizes": {1: 0.5, 2: 0.5}}},
+        {"mode": "asymmetric", "asymmetric": {"one_to_zero": 0.5}},
+        {"protection": {"scheme": "tmr", "bits": "msb"}, "memory": {"packing": "aligned"}},
+        {"targets": ["weights", "biases"]},
+    ],
+)
+def test_campaigns_of_other_fault_models_go_on_where_they_stopped(tmp_path, given):
+    settings = {"ber": [0.02], "threshold": "grid"}
+    for trials in (2, 4):
+        summary = campaign(tmp_path, trials=trials, **settings, **given).run()
+        assert summary.bers[0].trials == trials
+    with pytest.raises(ConfigError, match="another campaign"):
+        campaign(tmp_path, trials=4, **settings).run()
+
+
+def test_a_single_upset_study_from_python(tmp_path):
+    summary = campaign(tmp_path, mode="exact_count", upsets=2, ber=None, trials=5).run()
+    (whole,) = summary.sensitivity
+    assert (whole.site, whole.bit, whole.trials, summary.bers) == (None, None, 5, ())
+    rows = [json.loads(line) for line in (tmp_path / "trials.jsonl").open()]
+    assert [row["upsets"] for row in rows[1:]] == [2] * 5
+    assert (tmp_path / "report.html").exists()
+
+
+def test_a_mission_from_python(tmp_path):
+    mission = {"duration": "30 d", "scrub_interval": "3 d", "points": 3}
+    given = {"rate": {"upsets_per_bit_day": 0.01}, "mission": mission, "ber": None}
+    (found,) = campaign(tmp_path, trials=4, threshold="grid", **given).run().missions
+    assert (found.scrubs, found.trials, len(found.times)) == (9, 4, 3)
+    assert found.times[-1] == 3 * 86400.0
+    assert found.bers[-1] == pytest.approx((1 - math.exp(-0.06)) / 2)
+    assert (tmp_path / "mission.png").stat().st_size > 5_000
+    assert summary_of([tmp_path]).missions == (found,)
