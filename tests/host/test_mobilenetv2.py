@@ -5,9 +5,9 @@ import re
 LAYERS = 51
 
 
-def evaluate(host, weights, check=True):
+def evaluate(host, weights, check=True, **settings):
     widths = host.json("mobilenetv2", weights, [6] * LAYERS)
-    section = {"ber": 1e-3, "seed": 42, "bit_width_config": {"path": str(widths)}}
+    section = {"ber": 1e-3, "seed": 42, "bit_width_config": {"path": str(widths)}, **settings}
     config = host.yaml("mobilenetv2", section)
     return host.run("mobilenetv2", config, check=check)
 
@@ -23,6 +23,17 @@ def test_it_is_evaluated_under_upsets(host):
     bits, upsets = (int(total[i].replace(",", "")) for i in (3, 4))
     assert abs(upsets - bits * 1e-3) < 5 * (bits * 1e-3) ** 0.5
     assert re.search(r"faulted accuracy: [\d.]+ %", output)
+
+
+def test_remapped_activations_are_upset(host):
+    """Signed codes where the host remaps them, unsigned ones elsewhere."""
+    output = evaluate(host, [6] * LAYERS, targets=["activations"]).stdout
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in output.splitlines()]
+    (total,) = [row for row in rows if row[:1] == ["all"]]
+    bits, upsets = (int(total[i].replace(",", "")) for i in (3, 4))
+    assert bits > 0 and abs(upsets - bits * 1e-3) < 5 * (bits * 1e-3) ** 0.5
+    # The classifier's input as well; that of the first layer stays float32 and has no width.
+    assert sum(len(row) == 7 and row[1].isdigit() for row in rows) == LAYERS + 1
 
 
 def test_two_bits_on_a_depthwise_layer_are_refused(host):

@@ -60,6 +60,25 @@ def test_each_quantizer_saw_the_widths_and_upsets_it_was_to_see(trained):
     assert all(line["upsets"] == forward[i % 21]["upsets"] for i, line in enumerate(seen))
 
 
+@pytest.mark.parametrize(
+    "section",
+    [
+        {"mode": "stuck_at", "ber": 1e-2},
+        {"mode": "asymmetric", "ber": 1e-2, "asymmetric": {"zero_to_one": 0.1}},
+        {"mode": "mbu", "ber": 1e-2, "mbu": {"sizes": {1: 0.5, 2: 0.5}}},
+        {"mode": "exact_count", "upsets": 500},
+        {"ber": 1e-2, "protection": {"scheme": "secded_72_64"}},
+        {"ber": 1e-3, "targets": ["activations", "step_sizes", "batch_norm", "biases"]},
+        {"rate": {"upsets_per_bit_day": 1e-3, "exposure": "10 d"}},
+    ],
+    ids=lambda section: section.get("mode") or ", ".join(section),
+)
+def test_other_fault_models_targets_and_protection(trained, section):
+    output = trained.evaluate("models", section)
+    assert accuracy(output, "golden") > 70.0
+    assert 0.0 <= accuracy(output, "faulted") <= 100.0
+
+
 def test_calibration_under_faults_hides_damage(trained):
     output = trained.evaluate("both", {"ber": 3e-2, "bn_calibration": "both"})
     hidden = re.search(r"calibrated under the same upsets: ([\d.]+) %, ([+-][\d.]+)", output)
