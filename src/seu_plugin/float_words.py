@@ -55,8 +55,10 @@ class ExposedWords:
         return module._parameters if self.tensor in module._parameters else module._buffers
 
     @property
-    def bits(self) -> int:
-        return int(self.holder[self.tensor].numel()) * HALVES * HALF_BITS
+    def exposed(self) -> bool:
+        """Whether upsets are read now: not in a golden run, say."""
+        training = self.module.training
+        return not (self._eval_only and training) and self._state.exposes(training)
 
     def statistics(self) -> SiteStatistics:
         settings = self._state.settings
@@ -68,12 +70,9 @@ class ExposedWords:
     def faulted(self, part: Optional[int] = None) -> Optional[torch.Tensor]:
         """The tensor (of ``part``: with that element alone under exposure) as it is read now; None
         if nothing in it is upset or it is not exposed. Waits for a GPU that holds it."""
-        clean = self.holder[self.tensor]
-        training = self.module.training
-        if self._eval_only and training:
+        if not self.exposed:
             return None
-        if not self._state.exposes(training):
-            return None
+        clean, training = self.holder[self.tensor], self.module.training
         if clean.dtype is not torch.float32:
             raise SiteError(f"{self.name}: has {clean.dtype}; only float32 words can be exposed")
         chosen = slice(None) if part is None else slice(part, part + 1)
@@ -104,6 +103,7 @@ class ExposedWords:
         if key not in self._drawn:
             if not self._state.is_static(self.module.training):
                 self._drawn.clear()
+                self._counted.clear()
             settings, seed = self._state.settings, self._state.seed
             # Codes' rules are not for these words, and they have all their bits.
             plain = settings.model_copy(update={"protection": (), "bits": "all"})

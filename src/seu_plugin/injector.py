@@ -259,7 +259,10 @@ class FaultInjector:
     def print_summary(self) -> None:
         """Print :meth:`statistics` as a table (on rank 0 of a process group)."""
         if rank() == 0:
-            print_table(injection_table(list(self.statistics().values()), self.seed))
+            weights = {site.name for site in self.sites}
+            # Of switchable BatchNorms, most are not used.
+            shown = [s for s in self.statistics().values() if s.bits or s.name in weights]
+            print_table(injection_table(shown, self.seed))
 
     def _restore(self) -> None:
         give_back(self._taken)

@@ -127,7 +127,7 @@ class _ActivationForward(TakenForward):
 
     def _step_size(self, args: Any, kwargs: Any) -> ContextManager[None]:
         width = kwargs["bits"] if "bits" in kwargs else args[1] if len(args) > 1 else None
-        if self._step is None or width is None or int(width) >= 32:
+        if self._step is None or width is None or int(width) >= 32 or not self._step.exposed:
             return nullcontext()
         part = part_of(self.module, int(width))
         state = getattr(self.module, "init_state", None)

@@ -20,8 +20,10 @@ from .devices import check_device, check_ranks_agree, rank
 from .errors import InjectionError, SeuError
 from .host_campaign import HostCampaign
 from .injector import FaultInjector
+from .protection import check_rules
 from .report import accuracy_lines, calibration_lines, expected
 from .run_state import host_rng_restored
+from .site_memory import SiteMemory
 from .sites import check_grids, select_sites
 
 Run = Callable[[], PhaseOutcome]
@@ -55,7 +57,11 @@ class Runtime:
             if self.widths is not None:
                 check_bit_widths(model, self.widths)
         with _at(f"{SECTION}."):
-            check_grids(select_sites(model, self.section.layers), self.section)
+            sites = select_sites(model, self.section.layers)
+            check_grids(sites, self.section)
+            check_rules(self.section.protection, [site.name for site in sites])
+            for site in sites:
+                SiteMemory(site.name, site.words, site.widest, self.section)
 
     @hookimpl
     def rfquant_bit_widths(self, config: Any) -> Optional[BitWidths]:

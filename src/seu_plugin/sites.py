@@ -64,6 +64,15 @@ class Site:
         except SiteError:
             return None
 
+    @property
+    def widest(self) -> int:
+        """The largest width that the site offers; 16 if it does not say."""
+        fixed = getattr(self.layer, "fixed_bits", None)
+        if fixed is not None:
+            return int(fixed[0])
+        offered: Tuple[int, ...] = tuple(getattr(self.quantizer, "bit_list", ()) or ())
+        return max(offered) if offered else 16
+
     def step_size(self, width: int) -> torch.Tensor:
         """Detached step size at ``width``: one element, or one per output channel.
 
@@ -188,18 +197,10 @@ def check_grids(sites: Sequence[Site], settings: InjectionSettings) -> None:
                 f"{site.name!r}"
             )
     if not isinstance(settings.bits, str):
-        widest = max(_widest(site) for site in sites)
+        widest = max(site.widest for site in sites)
         for position in settings.bits:
             if position >= widest:
                 raise ConfigError(
                     f"bits: no selected site has a bit {position}; the widest has {widest} bits "
                     f"(0 ... {widest - 1})"
                 )
-
-
-def _widest(site: Site) -> int:
-    fixed = getattr(site.layer, "fixed_bits", None)
-    if fixed is not None:
-        return int(fixed[0])
-    offered: Tuple[int, ...] = tuple(getattr(site.quantizer, "bit_list", ()) or ())
-    return max(offered) if offered else 16

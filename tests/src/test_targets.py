@@ -243,6 +243,22 @@ def test_a_step_size_without_a_value_is_an_error():
         outputs(toy.net(warm=False), ber=0.1, targets="step_sizes")
 
 
+def test_a_clean_run_may_be_the_first_to_set_step_sizes():
+    model = toy.net(warm=False)
+    with torch.no_grad(), FaultInjector(model, ber=0.1, seed=1, targets="step_sizes") as injector:
+        with injector.suspended():
+            model(toy.batch())
+        model(toy.batch())
+
+
+def test_batch_norms_that_do_not_run_are_not_in_the_table(capsys):
+    model = toy.net()
+    with torch.no_grad(), FaultInjector(model, ber=0.01, seed=1, targets="batch_norm") as injector:
+        model(toy.batch())
+    injector.print_summary()
+    assert len(capsys.readouterr().out.splitlines()) < 25
+
+
 def test_words_that_are_not_float32_are_an_error():
     model = toy.net()
     model.fc.bias = torch.nn.Parameter(model.fc.bias.detach().double())
