@@ -84,7 +84,7 @@ class Mission(Frozen):
         8, ge=2, le=1000, description="times between two scrubs at which accuracy is evaluated"
     )
 
-    @field_validator("duration", "scrub_interval")
+    @field_validator("duration", "scrub_interval", mode="before")
     @classmethod
     def _time(cls, value: Optional[str]) -> Optional[str]:
         if value is not None:

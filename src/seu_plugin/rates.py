@@ -70,7 +70,7 @@ class Rate(Frozen):
     def _number(cls, value: Any) -> Any:
         return None if value is None else number(value)
 
-    @field_validator("exposure")
+    @field_validator("exposure", mode="before")
     @classmethod
     def _time(cls, value: Optional[str]) -> Optional[str]:
         if value is not None:

@@ -106,7 +106,7 @@ class SiteMemory:
 
     def __post_init__(self) -> None:
         clusters = self.settings.mbu if self.settings.mode == "mbu" else None
-        for block in self.blocks if clusters is not None else ():
+        for block in self.blocks if clusters is not None or self.rule is not None else ():
             if clusters is not None and too_large(clusters, block.array):
                 raise ConfigError(
                     f"mbu.sizes: a cluster of {max(clusters.sizes)} cells "

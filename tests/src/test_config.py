@@ -133,3 +133,40 @@ def test_positions_of_other_kinds_of_integers(bits):
 def test_abbreviations_and_capitals_find_their_name(section, hint):
     with pytest.raises(ConfigError, match=f"did you mean {hint}"):
         parse_section(section)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "{mode: stuck_at, stuck_at: 2, ber: 0.1}",
+            "stuck_at: allowed are 0, 1, random; received 2",
+        ),
+        ("{rate: {fit_per_mbit: 500}}", "rate.exposure: required"),
+        ("{rate: {fit_per_mbit: 500, exposure: 30}}", "a time with its unit"),
+        ("{rate: {fit: 500, exposure: 30 d}}", "did you mean 'fit_per_mbit'"),
+        ("{rate: {fit_per_mbit: 5, exposure: 3 d}, ber: 0.1}", "rate and ber exclude each other"),
+        ("{ber: 0.1, protection: {scheme: tmr, layer: fc}}", "did you mean 'layers'"),
+        ("{ber: 0.1, targets: [bias]}", "targets.0: allowed are .* did you mean 'biases'"),
+        ("{ber: 0.1, ber_by_epoch: {shape: constant, start: 0.1}}", "needs enable_in_training"),
+        ("{campaign: {mission: {duration: 1 d}}}", "campaign.mission needs rate"),
+        ("{mode: exact_count, campaign: {ber: 0.1}}", "mode exact_count has a number of upsets"),
+        ("{mode: exact_count, campaign: {sensitivity: {}}}", "drop per upset of the whole memory"),
+        (
+            "{mode: asymmetric, asymmetric: {zero_to_one: 5}, campaign: {ber: [0.1, 0.3]}}",
+            "ber 0.3 times 5 is more than 1",
+        ),
+        ("{campaign: {sensitivity: {upsets: 3, ber: 0.1}}}", "upsets and ber exclude each other"),
+        ("{ber: 0.1, memory: {row_words: 10, interleaving: 4}}", "must divide row_words"),
+    ],
+)
+def test_mistakes_of_memory_and_mission_are_named(text, message):
+    with pytest.raises(ConfigError, match=message):
+        parse_section(yaml.safe_load(text))
+
+
+def test_a_mission_makes_the_grid():
+    rate = {"upsets_per_bit_day": 1e-3}
+    mission = {"duration": "10 d", "scrub_interval": "2 d", "points": 2}
+    section = parse_section({"rate": rate, "campaign": {"mission": mission}})
+    assert section.grid == pytest.approx([1e-3, 2e-3], rel=3e-3)

@@ -164,6 +164,31 @@ def test_train_sees_other_maps_in_every_epoch_and_the_same_when_resumed():
     assert torch.equal(two, again)
 
 
+def test_the_ber_of_an_epoch_is_that_of_the_schedule(capsys):
+    model = toy.net().train()
+    schedule = {"shape": "steps", "steps": {1: 1e-3, 3: 0.1}}
+    plugin = Runtime(
+        parse_section(
+            {
+                "seed": 1,
+                "enable_in_training": True,
+                "enable_in_inference": False,
+                "ber_by_epoch": schedule,
+            }
+        )
+    )
+    for epoch in (0, 1, 3):
+        plugin.rfquant_run_phase(phase("train", model, epoch=epoch), forward(model))
+    lines = [line for line in capsys.readouterr().out.splitlines() if "epoch" in line]
+    assert [line.split("(")[1] for line in lines] == [
+        "BER 0, seed 1)",
+        "BER 0.001, seed 1)",
+        "BER 0.1, seed 1)",
+    ]
+    upsets = [int(line.split()[3].replace(",", "")) for line in lines]
+    assert upsets[0] == 0 < upsets[1] < upsets[2]
+
+
 @pytest.mark.parametrize("training", [True, False])
 def test_a_fault_aware_search_sees_upsets_in_either_mode(training, capsys):
     model = toy.net().train(training)
@@ -241,6 +266,19 @@ def test_the_model_is_checked_when_it_is_built(tmp_path):
         ({"layers": {"include": ["x"]}}, SiteError, r"^fault_injection\.layers\.include: "),
         ({"encoding": "unsigned"}, ConfigError, r"^fault_injection\.encoding: "),
         ({"bits": [9]}, ConfigError, r"^fault_injection\.bits: "),
+        (
+            {"protection": {"scheme": "tmr", "layers": {"include": "conv9"}}},
+            ConfigError,
+            r"^fault_injection\.protection\.0\.layers\.include: ",
+        ),
+        (
+            {
+                "protection": {"scheme": "parity", "data_bits": 4},
+                "memory": {"packing": "aligned"},
+            },
+            ConfigError,
+            r"^fault_injection\.memory\.packing: ",
+        ),
     ],
 )
 def test_what_does_not_fit_the_model_is_named_by_its_path(section, error, message):
