@@ -79,7 +79,7 @@ def mission_curve(mission: MissionSummary, golden: float) -> bytes:
     axes.set_xlabel(f"mission time, {unit} ({periods})")
     axes.set_ylabel("top-1 accuracy, %")
     axes.grid(alpha=0.25)
-    axes.legend(fontsize=8, loc="lower left", framealpha=0.9)
+    axes.legend(fontsize=8, ncol=4, loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False)
     return _png(figure)
 
 
