@@ -80,6 +80,9 @@ class CampaignRun:
             self.strata = {stratum(None, None): self.evaluation.bits}
         elif self.campaign.sensitivity is not None:
             self.strata = strata(self.evaluation.memory, self.campaign.sensitivity)
+        extra, bits = self.evaluation.extra_bits, self.evaluation.bits
+        if extra and bits:
+            self._say(f"protection adds {extra:,} bits to {bits:,} ({100 * extra / bits:.1f} %)")
         with self._results(golden) as (results, append):
             known = len(results)
             if known:
@@ -135,6 +138,7 @@ class CampaignRun:
             "seed": self.evaluation.seed,
             "plan": plan.model_dump(mode="json"),
             "strata": self.strata,
+            "extra_bits": self.evaluation.extra_bits,
             "versions": {
                 "seu-plugin": __version__,
                 "torch": torch.__version__,

@@ -18,6 +18,7 @@ from .injector import FaultInjector
 from .outcomes import OutputRecorder, Recorded, compare
 from .run_state import Calibrations, RunState
 from .settings import InjectionSettings
+from .site_memory import SiteMemory
 from .strata import Memory, place
 from .trials import Trial, TrialResult
 
@@ -107,6 +108,16 @@ class Evaluation:
         chosen = self.injector.settings.bits
         return sum(
             site.words * bin(selected_bits(chosen, width)).count("1")
+            for site in self.injector.sites
+            for width in self.widths[site.name]
+        )
+
+    @property
+    def extra_bits(self) -> int:
+        """Stored bits that protection adds, once for each width that a site was used at."""
+        settings = self.injector.settings
+        return sum(
+            SiteMemory(site.name, site.words, width, settings).extra_bits
             for site in self.injector.sites
             for width in self.widths[site.name]
         )

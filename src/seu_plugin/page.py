@@ -78,6 +78,7 @@ def _setup(manifest: Mapping[str, Any]) -> Mapping[str, str]:
         "device": manifest.get("device"),
         "CPU threads": manifest.get("threads"),
         "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
+        "bits that protection adds": manifest.get("extra_bits") or None,
         "fault model": json.dumps(identity.get("section", {})),
         "plan": json.dumps(manifest.get("plan", {})),
         "bit widths": ", ".join(f"{name} {'/'.join(map(str, w))}" for name, w in widths.items()),

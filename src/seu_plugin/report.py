@@ -18,13 +18,30 @@ def injection_table(sites: Sequence[SiteStatistics], seed: Optional[int]) -> Tab
     table.add_column("Site", overflow="fold")
     for name in ("Width", "Words", "Bits", "Upsets", "Expected", "Words hit"):
         table.add_column(name, justify="right")
+    more = list(_OF_PROTECTION) if any(s.check_bits for s in sites) else []
+    more += [("NaN/Inf", "nan_inf")] if any(s.nan_inf for s in sites) else []
+    for name, _ in more:
+        table.add_column(name, justify="right")
+    fields = [field for _, field in more]
     for s in sites:
         widths = ",".join(map(str, s.widths)) or "-"
-        table.add_row(s.name, widths, *_counts([s]))
+        table.add_row(s.name, widths, *_counts([s]), *_sums([s], fields))
     if len(sites) > 1:
         table.add_section()
-        table.add_row("all", "", *_counts(sites))
+        table.add_row("all", "", *_counts(sites), *_sums(sites, fields))
     return table
+
+
+_OF_PROTECTION = (
+    ("Check bits", "check_bits"),
+    ("Read wrong", "residual"),
+    ("Corrected", "corrected"),
+    ("Given up", "detected"),
+)
+
+
+def _sums(sites: Sequence[SiteStatistics], fields: Sequence[str]) -> List[str]:
+    return [f"{sum(getattr(s, field) for s in sites):,}" for field in fields]
 
 
 def _counts(sites: Sequence[SiteStatistics]) -> List[str]:
@@ -75,7 +92,7 @@ def print_table(table: Table) -> None:
     """Print to standard output, as it is at the time of the call; wide enough for a file."""
     console = Console()
     if not console.is_terminal:
-        console = Console(width=100)
+        console = Console(width=max(100, 13 * len(table.columns)))
     console.print(table)
 
 

@@ -22,7 +22,7 @@ SHOWS = {
     "targets": ["conv1.quan_w_fn.s", "fc.bias", "layer1.0.conv1.activations", "running_var"],
     "rate": ["at BER 0.00103573"],  # 1e-10 * 10 * 12 * 86400 = 1.0368e-3
     "mission": ["mission of 60 d, scrubbed every 4 d", "availability (accuracy drop at most 2)"],
-    "protection": ["report: results/protection"],
+    "protection": ["protection adds", "report: results/protection"],
     "sensitivity": ["report: results/sensitivity"],
     "fault_aware_training": ["epoch 0:", "(BER 0.001, seed 1)", "(BER 0.01, seed 1)"],
     "fault_aware_evaluation": ["report: results/fault_aware"],

@@ -105,6 +105,16 @@ def test_secded_reads_fewer_wrong_bits_than_it_stores():
     assert sum(s.corrected for s in statistics.values()) > 0
 
 
+def test_the_table_tells_what_protection_did(capsys):
+    with torch.no_grad():
+        guard = {"protection": {"scheme": "secded_39_32"}}
+        with FaultInjector(toy.net(), ber=0.02, seed=1, **guard) as injector:
+            injector.model(toy.batch())
+    injector.print_summary()
+    out = capsys.readouterr().out
+    assert all(name in out for name in ("Check", "wrong", "Corrected", "Given"))
+
+
 @pytest.mark.parametrize("upsets", [1, 2, 50])
 def test_exact_count_makes_so_many_upsets_in_all(upsets):
     for trial in range(5):
