@@ -211,7 +211,8 @@ def protect(
 
     aim = max_drop
     for number in range(1, rounds + 1):
-        found = make_plan(folder, ber, aim, schemes or SCHEMES[1:], on_detected, budget)
+        last = number > 1  # a plan did not hold, so that the study says too little
+        found = make_plan(folder, ber, aim, schemes or SCHEMES[1:], on_detected, budget, last)
         print_table(plan_table(found))
         click.echo(f"predicted drop at BER {ber:g}: {found.unprotected:.3g} percentage points "
                    f"without protection, {found.drop:.3g} with it")  # fmt: skip

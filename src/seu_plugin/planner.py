@@ -23,7 +23,7 @@ PARITY_BITS = 32
 
 class Part(NamedTuple):
     """A site: name, codes, width, and the drop per upset (percentage points, not below 0) at each
-    bit position; the same at all positions where the study did not tell bits apart."""
+    bit position, lowest first; the same at all where the study did not tell bits apart."""
 
     site: str
     codes: int
@@ -89,7 +89,7 @@ def plan(
     """
     where = memory or MemorySettings()
     rates = {scheme: _residual(scheme, ber, on_detected) for scheme in schemes}
-    options = {part.site: _choices(part, ber, rates, on_detected, where) for part in parts}
+    options = {part.site: _choices(part, ber, rates, where) for part in parts}
     unprotected = sum(choices[0].drop for choices in options.values())
     stored = sum(part.codes * part.width for part in parts)
     unit = max_drop / _STEPS
@@ -119,6 +119,36 @@ def plan(
     )
 
 
+def strongest(
+    parts: Sequence[Part],
+    ber: float,
+    schemes: Sequence[str],
+    on_detected: str = "reload",
+    budget: Optional[int] = None,
+    memory: Optional[MemorySettings] = None,
+) -> Plan:
+    """All bits of every site under the scheme that leaves least, whatever a study says of the site.
+
+    Raises ConfigError if that takes more than ``budget`` bits.
+    """
+    where = memory or MemorySettings()
+    rates = {scheme: _residual(scheme, ber, on_detected) for scheme in schemes}
+    least = min(rates, key=lambda scheme: rates[scheme])
+    options = {p.site: _choices(p, ber, {least: rates[least]}, where) for p in parts}
+    chosen = {site: choices[-1] for site, choices in options.items()}
+    cost = sum(choice.cost for choice in chosen.values())
+    if budget is not None and cost > budget:
+        raise ConfigError(f"{least} for every site takes {cost:,} bits, more than {budget:,}")
+    return Plan(
+        chosen,
+        cost,
+        sum(part.codes * part.width for part in parts),
+        sum(choice.drop for choice in chosen.values()),
+        sum(choices[0].drop for choices in options.values()),
+        {part.site: part.width for part in parts},
+    )
+
+
 def _pareto(
     found: Mapping[int, Tuple[int, Tuple[Choice, ...]]],
 ) -> Dict[int, Tuple[int, Tuple[Choice, ...]]]:
@@ -144,7 +174,6 @@ def _choices(
     part: Part,
     ber: float,
     rates: Mapping[str, float],
-    on_detected: str,
     memory: MemorySettings,
 ) -> List[Choice]:
     """No protection first; then every scheme over the highest bits, or over all of them where the

@@ -13,10 +13,10 @@ from rich.table import Table
 from .config import SECTION
 from .errors import ConfigError, InjectionError
 from .layout import MemorySettings
-from .planner import Part, Plan, plan
+from .planner import Part, Plan, plan, strongest
 from .report_files import merged, summary_of
 from .results import write_whole
-from .summary import BerSummary, Summary
+from .summary import BerSummary, StratumSummary, Summary
 from .worker import without_option
 
 
@@ -49,7 +49,8 @@ class Verdict(NamedTuple):
 
 
 def parts_of(manifest: Mapping[str, Any], summary: Summary) -> List[Part]:
-    """The sites and their drops per upset. Raises ConfigError without a study by layer."""
+    """The sites and their drops per upset: the upper ends of the intervals, since a site whose few
+    trials showed no drop is not one that has none. Raises ConfigError without a study by layer."""
     by_site: Dict[str, Dict[Optional[int], Any]] = {}
     for one in summary.sensitivity:
         if one.site is not None:
@@ -63,12 +64,16 @@ def parts_of(manifest: Mapping[str, Any], summary: Summary) -> List[Part]:
     for site, strata in by_site.items():
         (width,) = manifest["identity"]["widths"][site]
         if None in strata:
-            codes, drops = strata[None].words // width, (max(strata[None].drop, 0.0),) * width
+            codes, drops = strata[None].words // width, (_upper(strata[None]),) * width
         else:
             codes = max(one.words for one in strata.values())
-            drops = tuple(max(strata[b].drop, 0.0) if b in strata else 0.0 for b in range(width))
+            drops = tuple(_upper(strata[b]) if b in strata else 0.0 for b in range(width))
         parts.append(Part(site, codes, width, drops))
     return parts
+
+
+def _upper(stratum: StratumSummary) -> float:
+    return max(stratum.interval.high, 0.0)
 
 
 def make_plan(
@@ -78,8 +83,10 @@ def make_plan(
     schemes: Sequence[str],
     on_detected: str,
     budget: Optional[int],
+    or_strongest: bool = False,
 ) -> Plan:
-    """The plan for the campaign in ``folder``. Raises ConfigError if there is none."""
+    """The plan for the campaign in ``folder``; with ``or_strongest`` the strongest one where the
+    study does not lead to ``max_drop``. Raises ConfigError if there is none."""
     manifest = merged([folder])[0]
     section = manifest["identity"]["section"]
     if section.get("protection"):
@@ -89,7 +96,12 @@ def make_plan(
         parts = parts_of(manifest, summary_of([folder]))
     except ConfigError as error:
         raise ConfigError(f"{folder}: {error}") from error
-    return plan(parts, ber, max_drop, schemes, on_detected, budget, memory)
+    try:
+        return plan(parts, ber, max_drop, schemes, on_detected, budget, memory)
+    except ConfigError:
+        if not or_strongest:
+            raise
+        return strongest(parts, ber, schemes, on_detected, budget, memory)
 
 
 def plan_table(found: Plan) -> Table:

@@ -6,7 +6,7 @@ import pytest
 
 from seu_plugin.errors import ConfigError
 from seu_plugin.layout import MemorySettings
-from seu_plugin.planner import Part, _choices, _residual, plan
+from seu_plugin.planner import Part, _choices, _residual, plan, strongest
 from seu_plugin.protection import ProtectionRule
 
 PARTS = [
@@ -19,7 +19,7 @@ SCHEMES = ("parity", "secded_72_64", "secded_39_32", "tmr")
 
 def best(parts, ber, max_drop, schemes):
     rates = {scheme: _residual(scheme, ber, "reload") for scheme in schemes}
-    options = [_choices(part, ber, rates, "reload", MemorySettings()) for part in parts]
+    options = [_choices(part, ber, rates, MemorySettings()) for part in parts]
     fit = [c for c in product(*options) if sum(one.drop for one in c) <= max_drop]
     return min(sum(one.cost for one in c) for c in fit)
 
@@ -60,3 +60,13 @@ def test_rules_are_what_the_section_takes():
 def test_a_target_out_of_reach_says_what_can_be_had():
     with pytest.raises(ConfigError, match=r"within 10 bits: .* leaves .* at .* bits"):
         plan(PARTS, 1e-3, 0.002, SCHEMES, budget=10)
+
+
+def test_the_strongest_plan_guards_every_site():
+    found = strongest(PARTS, 1e-3, SCHEMES)
+    assert {(c.scheme, c.bits) for c in found.choices.values()} == {
+        ("secded_39_32", 8), ("secded_39_32", 4), ("secded_39_32", 3)
+    }  # fmt: skip
+    assert found.drop < 0.01 * found.unprotected
+    with pytest.raises(ConfigError, match="for every site takes"):
+        strongest(PARTS, 1e-3, SCHEMES, budget=found.cost - 1)
