@@ -33,7 +33,7 @@ class ExposedActivations:
         self.name, self.layer, self.quantizer = f"{site.name}.activations", site.layer, quantizer
         self._state = state
         # As a site of the reader's, whose words are these.
-        self._reader = Reader(Site(self.name, site.layer, quantizer))
+        self._reader = Reader(Site(self.name, site.layer, quantizer), no_numbers=True)
         self.start_trial()
 
     def start_trial(self) -> None:

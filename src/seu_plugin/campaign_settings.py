@@ -8,7 +8,7 @@ from typing import Any, Literal, Optional, Tuple
 from pydantic import Field, StrictBool, StrictInt, StrictStr, field_validator, model_validator
 
 from .fields import Frozen, integer, number
-from .rates import seconds
+from .rates import checked_time, seconds
 
 #: BERs of a campaign that names none, and no ``ber`` beside it.
 GRID = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
@@ -84,12 +84,7 @@ class Mission(Frozen):
         8, ge=2, le=1000, description="times between two scrubs at which accuracy is evaluated"
     )
 
-    @field_validator("duration", "scrub_interval", mode="before")
-    @classmethod
-    def _time(cls, value: Optional[str]) -> Optional[str]:
-        if value is not None:
-            seconds(value)
-        return value
+    _time = field_validator("duration", "scrub_interval", mode="before")(checked_time)
 
     @model_validator(mode="after")
     def _in_order(self) -> Mission:

@@ -162,11 +162,12 @@ def compare(first: Path, second: Path, confidence: float) -> None:
 
     Both need the same seed, widths and fault model; the models or their protection differ.
     """
-    from .compare import compare as paired
-    from .compare import comparison_table
+    from .compare import compare as differences
+    from .compare import comparison_table, paired
     from .report import print_table
 
-    print_table(comparison_table(paired(first, second, confidence), confidence))
+    rows = differences(first, second, confidence)
+    print_table(comparison_table(rows, confidence, paired(first, second)))
 
 
 @cli.command()
@@ -209,10 +210,11 @@ def protect(
     from .protect_command import verify as by_campaign
     from .report import print_table
 
-    aim = max_drop
+    aim, before = max_drop, None
     for number in range(1, rounds + 1):
-        last = number > 1  # a plan did not hold, so that the study says too little
-        found = make_plan(folder, ber, aim, schemes or SCHEMES[1:], on_detected, budget, last)
+        found = make_plan(folder, ber, aim, schemes or SCHEMES[1:], on_detected, budget, before)
+        if before is not None and found.choices == before.choices:
+            break  # nothing stronger is left
         print_table(plan_table(found))
         click.echo(f"predicted drop at BER {ber:g}: {found.unprotected:.3g} percentage points "
                    f"without protection, {found.drop:.3g} with it")  # fmt: skip
@@ -226,7 +228,8 @@ def protect(
         click.echo(verdict.text())
         if verdict.holds:
             return
-        aim = verdict.next_aim(found.drop)  # upsets interact: aim lower than the target
+        # Upsets interact, or the study says too little: aim lower than the target.
+        aim, before = verdict.next_aim(found.drop), found
     sys.exit(1)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import List, NamedTuple, Sequence
+from typing import Any, List, Mapping, NamedTuple, Sequence
 
 import numpy as np
 from rich.table import Table
@@ -72,6 +72,19 @@ def compare(
     return found
 
 
+def paired(first: Path, second: Path) -> bool:
+    """Whether one trial number means the same upsets of data bits in both. Not for clusters if
+    memory words differ: with check bits among them, cells have other neighbours."""
+    one, other = (merged([folder])[0]["identity"]["section"] for folder in (first, second))
+    return bool(one["mode"] != "mbu" or _layout(one) == _layout(other))
+
+
+def _layout(section: Mapping[str, Any]) -> List[Any]:
+    """The rules that change where data bits lie: not those that copy whole codes."""
+    same = (("none", "all"), ("tmr", "all"))
+    return [r for r in section.get("protection", ()) if (r["scheme"], r["bits"]) not in same]
+
+
 def _difference(
     ber: float, first: Sequence[float], second: Sequence[float], confidence: float
 ) -> Difference:
@@ -82,9 +95,10 @@ def _difference(
     return Difference(ber, len(paired), *means, mean, interval)
 
 
-def comparison_table(rows: Sequence[Difference], confidence: float) -> Table:
-    """For people."""
-    table = Table(title="Second minus first, paired over fault maps", title_justify="left")
+def comparison_table(rows: Sequence[Difference], confidence: float, pairs: bool = True) -> Table:
+    """For people. ``pairs``: what :func:`paired` says."""
+    over = "paired over fault maps" if pairs else "over fault maps that differ (clusters)"
+    table = Table(title=f"Second minus first, {over}", title_justify="left")
     sure = f"{100 * confidence:g} % interval"
     for name in ("BER", "Trials", "First %", "Second %", "Difference", sure):
         table.add_column(name, justify="right")

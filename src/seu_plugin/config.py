@@ -59,20 +59,26 @@ class FaultInjectionSection(InjectionSettings):
     @classmethod
     def _ber_of_campaign(cls, values: Any) -> Any:
         campaign = values.get("campaign")
-        given = any(values.get(key) is not None for key in ("ber", "rate"))
-        if values.get("ber_by_epoch") is not None and values.get("enable_in_inference") is False:
-            return values if given else {**values, "ber": 0.0}
-        if campaign is None or given or values.get("enable_in_training") is True:
+        if "ber" in values or values.get("rate") is not None:
             return values
         if values.get("enable_in_search") is True:  # searched at one BER, which is to be named
             return values
-        return {**values, "ber": 0.0}
+        if values.get("enable_in_training") is True and values.get("ber_by_epoch") is None:
+            return values
+        if values.get("enable_in_inference", True) is not False and campaign is None:
+            return values
+        return {**values, "ber": 0.0}  # nothing asks for it
 
     @model_validator(mode="after")
     def _fits_campaign(self) -> FaultInjectionSection:
         campaign = self.campaign
         if campaign is None or not self.enabled:
             return self
+        if campaign.sensitivity is not None and "weights" not in self.targets:
+            raise ValueError("campaign.sensitivity studies weights, which targets leaves out")
+        if self.mode == "exact_count" and self.persistence == "per_forward":
+            raise ValueError("a campaign of mode exact_count has static maps; persistence is "
+                             "per_forward")  # fmt: skip
         if not self.enable_in_inference:
             raise ValueError("campaign needs enable_in_inference: it evaluates trials in validate")
         if self.bn_calibration == "both":
@@ -88,9 +94,23 @@ class FaultInjectionSection(InjectionSettings):
                              "drop per upset of the whole memory")  # fmt: skip
         if campaign.mission is not None and (self.rate is None or campaign.ber is not None):
             raise ValueError("campaign.mission needs rate, which makes its BERs, and no ber")
+        if campaign.mission is not None:
+            self._check_mission()
         for ber in self.grid:
             check_rates(self.mode, self.asymmetric, ber)
         return self
+
+    def _check_mission(self) -> None:
+        bers = self.grid
+        if not all(0.0 < ber < 0.5 for ber in bers) or len(set(bers)) != len(bers):
+            raise ValueError(
+                f"campaign.mission: its times must have distinct BERs above 0 and below 0.5; with "
+                f"this rate they are {bers[0]:g} ... {bers[-1]:g}"
+            )
+        assert self.rate is not None
+        trained = self.enable_in_training and self.ber_by_epoch is None
+        if self.rate.exposure is None and (trained or self.enable_in_search):
+            raise ValueError("rate.exposure: required for training and search, whose BER it makes")
 
     @model_validator(mode="after")
     def _fits_epochs(self) -> FaultInjectionSection:

@@ -29,7 +29,10 @@ def number(value: Any, what: str = "must be a number") -> float:
         return float(value)
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise ValueError(what)
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError("is too large for a float64") from None
 
 
 def integer(value: Any) -> Any:

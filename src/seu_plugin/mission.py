@@ -91,11 +91,17 @@ def mission_summary(
     if len(numbers) < 2:
         return None
     paths = np.array([[drops[ber][n] for ber in bers] for n in sorted(numbers)])
+    whole, rest = _periods(mission)
     times = np.array([0.0, *mission.times])
     from_zero = np.hstack([np.zeros((len(paths), 1)), paths])
-    steps = np.diff(times)
-    averages = ((from_zero[:, 1:] + from_zero[:, :-1]) / 2 * steps).sum(axis=1) / times[-1]
-    available = None if max_drop is None else (paths <= max_drop).mean(axis=1)
+    shares = whole * np.diff(times) + np.diff(np.minimum(times, rest))  # seconds in each step
+    length = shares.sum()
+    # The last period may end within a step: the path is followed as far as that.
+    starts, ends = from_zero[:, :-1], from_zero[:, 1:]
+    part = np.diff(np.minimum(times, rest)) / np.diff(times)
+    areas = (starts + ends) / 2 * whole + (starts + (ends - starts) * part / 2) * part
+    averages = (areas * np.diff(times)).sum(axis=1) / length
+    available = None if max_drop is None else ((paths <= max_drop) * shares).sum(axis=1) / length
     within = t_interval(averages.tolist(), confidence)
     per_second = upsets_per_bit(bers[0]) / mission.times[0]
     low, middle, high = _times(threshold, per_second)
@@ -103,7 +109,7 @@ def mission_summary(
         architecture,
         seconds(mission.duration),
         mission.period,
-        math.ceil(seconds(mission.duration) / mission.period) - 1,
+        whole - 1 + (rest > 0.0),
         len(paths),
         mission.times,
         tuple(bers),
@@ -118,6 +124,16 @@ def mission_summary(
         low,
         high,
     )
+
+
+def _periods(mission: Mission) -> Tuple[int, float]:
+    """Whole periods between scrubs, and the seconds of the last one if that is cut short."""
+    length = seconds(mission.duration)
+    whole = round(length / mission.period)
+    if math.isclose(length, whole * mission.period, rel_tol=1e-9):
+        return whole, 0.0
+    whole = math.floor(length / mission.period)
+    return whole, length - whole * mission.period
 
 
 def _times(

@@ -60,7 +60,8 @@ class PlacedMap:
         self.grid = codec.lowest(width), codec.highest(width)
         self.index = shipped(fault_map.index, device)
         self._on_read = on_read
-        self.on_host = (codes_on or device).type == "cpu"
+        self.codes_on = codes_on or device
+        self.on_host = self.codes_on.type == "cpu"
         if not isinstance(fault_map, FaultMap):
             self.effect = fault_map
             if isinstance(fault_map, CellMap) and not self.on_host:

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from .config import SECTION
 from .errors import ConfigError, InjectionError
+from .fields import selected_bits
 from .layout import MemorySettings
 from .planner import Part, Plan, plan, strongest
 from .report_files import merged, summary_of
@@ -50,7 +51,8 @@ class Verdict(NamedTuple):
 
 def parts_of(manifest: Mapping[str, Any], summary: Summary) -> List[Part]:
     """The sites and their drops per upset: the upper ends of the intervals, since a site whose few
-    trials showed no drop is not one that has none. Raises ConfigError without a study by layer."""
+    trials showed no drop is not one that has none. Where all trials agreed, so that the interval is
+    a point, the least that another site has. Raises ConfigError without a study by layer."""
     by_site: Dict[str, Dict[Optional[int], Any]] = {}
     for one in summary.sensitivity:
         if one.site is not None:
@@ -60,20 +62,30 @@ def parts_of(manifest: Mapping[str, Any], summary: Summary) -> List[Part]:
             "has no sensitivity study by layer: add to its campaign sensitivity: {by: [layer]} or "
             "{by: [layer, bit]} and run it again (what it has is kept)"
         )
+    uppers = [one.interval.high for one in summary.sensitivity if one.interval.high > 0.0]
+    least = min(uppers, default=0.0)
     parts = []
     for site, strata in by_site.items():
         (width,) = manifest["identity"]["widths"][site]
+        exposed = selected_bits(_bits(manifest["identity"]["section"]["bits"]), width)
         if None in strata:
-            codes, drops = strata[None].words // width, (_upper(strata[None]),) * width
+            codes = strata[None].words // bin(exposed).count("1")
+            drop = _upper(strata[None], least)
+            drops = tuple(drop if exposed >> b & 1 else 0.0 for b in range(width))
         else:
             codes = max(one.words for one in strata.values())
-            drops = tuple(_upper(strata[b]) if b in strata else 0.0 for b in range(width))
+            drops = tuple(_upper(strata[b], least) if b in strata else 0.0 for b in range(width))
         parts.append(Part(site, codes, width, drops))
     return parts
 
 
-def _upper(stratum: StratumSummary) -> float:
-    return max(stratum.interval.high, 0.0)
+def _upper(stratum: StratumSummary, least: float) -> float:
+    high = max(stratum.interval.high, 0.0)
+    return high if high > 0.0 or stratum.exhaustive else least
+
+
+def _bits(bits: Any) -> Any:
+    return tuple(bits) if isinstance(bits, list) else bits
 
 
 def make_plan(
@@ -83,10 +95,10 @@ def make_plan(
     schemes: Sequence[str],
     on_detected: str,
     budget: Optional[int],
-    or_strongest: bool = False,
+    before: Optional[Plan] = None,
 ) -> Plan:
-    """The plan for the campaign in ``folder``; with ``or_strongest`` the strongest one where the
-    study does not lead to ``max_drop``. Raises ConfigError if there is none."""
+    """The plan for the campaign in ``folder``. After a plan ``before`` that did not hold: the
+    strongest one where the study leads to no other. Raises ConfigError if there is none."""
     manifest = merged([folder])[0]
     section = manifest["identity"]["section"]
     if section.get("protection"):
@@ -96,12 +108,16 @@ def make_plan(
         parts = parts_of(manifest, summary_of([folder]))
     except ConfigError as error:
         raise ConfigError(f"{folder}: {error}") from error
-    try:
-        return plan(parts, ber, max_drop, schemes, on_detected, budget, memory)
-    except ConfigError:
-        if not or_strongest:
-            raise
-        return strongest(parts, ber, schemes, on_detected, budget, memory)
+    if max_drop > 0.0:
+        try:
+            found = plan(parts, ber, max_drop, schemes, on_detected, budget, memory)
+        except ConfigError:
+            if before is None:
+                raise
+        else:
+            if before is None or found.choices != before.choices:
+                return found
+    return strongest(parts, ber, schemes, on_detected, budget, memory)
 
 
 def plan_table(found: Plan) -> Table:

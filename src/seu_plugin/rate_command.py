@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Dict, List, Optional
 
 from pydantic import ValidationError
@@ -19,10 +20,11 @@ def converted(
     Raises ConfigError for what does not go together.
     """
     flux = rate.get("flux_per_cm2_s")
-    only_flux = {key for key, value in rate.items() if value is not None} == {"flux_per_cm2_s"}
     known = {key: value for key, value in rate.items() if value is not None}
-    if only_flux:  # the unit that a cross section is to be told in
-        known = {}
+    if flux is not None and not 0.0 < flux < math.inf:
+        raise ConfigError(f"rate: --flux must be above 0; received {flux:g}")
+    if "cross_section_cm2_per_bit" not in known:  # the flux that a cross section is told for
+        known.pop("flux_per_cm2_s", None)
     try:
         often = Rate(**known).per_bit_second if known else None
         time = None if exposure is None else seconds(exposure)
@@ -38,6 +40,8 @@ def converted(
         if time is None or per_bit is None:
             raise ConfigError("rate: needs a rate, or --ber and --exposure; see seu rate --help")
         often = per_bit / time
+    if not 0.0 < often < math.inf:
+        raise ConfigError(f"rate: {often:g} upsets per bit and second are not to be computed with")
     lines = [f"{value:<12.6g} {unit}" for unit, value in in_all_units(often, flux).items()]
     if time is None and per_bit is not None:
         time = per_bit / often

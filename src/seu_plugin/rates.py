@@ -35,6 +35,13 @@ def seconds(value: Any) -> float:
     return time
 
 
+def checked_time(value: Any) -> Any:
+    """``value`` if it is a time with its unit, or None. Raises ValueError."""
+    if value is not None:
+        seconds(value)
+    return value
+
+
 def duration(time: float) -> str:
     """Seconds in the largest unit that gives at least 1."""
     unit = next((u for u in reversed(list(UNITS)) if time >= UNITS[u]), "s")
@@ -70,12 +77,7 @@ class Rate(Frozen):
     def _number(cls, value: Any) -> Any:
         return None if value is None else number(value)
 
-    @field_validator("exposure", mode="before")
-    @classmethod
-    def _time(cls, value: Optional[str]) -> Optional[str]:
-        if value is not None:
-            seconds(value)
-        return value
+    _time = field_validator("exposure", mode="before")(checked_time)
 
     @model_validator(mode="after")
     def _one_rate(self) -> Rate:

@@ -22,8 +22,10 @@ _BLOCK = 1 << 14  # words that a cache holds, with all that is computed from the
 class Reader:
     """Reads the hit words of a site, and checks that they are what it takes them for."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, no_numbers: bool = False) -> None:
         self.site = site
+        #: Whether words may be NaN or Inf, or lack a step size: they hold no code, and stay.
+        self._no_numbers = no_numbers
         self._unfit: Optional[torch.Tensor] = None
 
     def faulted(self, clean: torch.Tensor, placed: PlacedMap, scale: torch.Tensor) -> torch.Tensor:
@@ -35,7 +37,8 @@ class Reader:
         stored, flips = placed.read(clean), placed.flips
         scale = placed.step_sizes(clean, scale)
         if placed.effect is not None and not (placed.on_host and clean.dtype not in HALF):
-            return self._by_torch(stored, scale, None, placed)
+            on = placed.codes_on
+            return self._by_torch(stored.to(on), scale.to(on), None, placed).to(clean.device)
         if flips is None:
             if clean.dtype not in HALF:
                 words = self._by_numpy(stored.cpu().numpy(), scale.cpu().numpy(), placed)
@@ -60,7 +63,11 @@ class Reader:
         for start in range(0, words.size, size):
             block = slice(start, start + size)
             step = steps if steps.size == 1 else steps[block]
-            ratio = words[block] / step
+            with np.errstate(all="ignore" if self._no_numbers else "warn"):
+                ratio = words[block] / step
+            if self._no_numbers:
+                strange = ~(np.isfinite(words[block]) & np.isfinite(ratio))
+                ratio[strange] = 0.0
             code = np.rint(ratio)
             np.maximum(code, lowest, out=code)
             np.minimum(code, highest, out=code)
@@ -76,6 +83,8 @@ class Reader:
             values[block] = upset.astype(code.dtype) * step
             if placed.effect is not None:
                 np.copyto(values, words, where=wrong == 0)
+            if self._no_numbers:
+                np.copyto(values[block], words[block], where=strange)
         return values
 
     def _by_torch(
@@ -86,9 +95,14 @@ class Reader:
         placed: PlacedMap,
     ) -> torch.Tensor:
         ratio = words.float() / scale if words.dtype in HALF else words / scale
+        usual: Optional[torch.Tensor] = None
+        if self._no_numbers:
+            usual = torch.isfinite(words) & torch.isfinite(ratio)
+            ratio = torch.where(usual, ratio, torch.zeros_like(ratio))
         code = ratio.round().clamp_(*placed.grid)
         if words.dtype in HALF:
-            off = ((code * scale).to(words.dtype) != words).any()
+            differs = (code * scale).to(words.dtype) != words
+            off = (differs if usual is None else differs & usual).any()
         else:
             off = ratio.sub_(code).abs_().max()
         self._note(off, placed, words.dtype)
@@ -97,9 +111,10 @@ class Reader:
             wrong = placed.wrong_on_device(codec.encode(codes, width))
             new: torch.Tensor = codec.upset(codes, codec.flips(wrong, width), width)
             values = new.to(code.dtype).mul_(scale).to(words.dtype)
-            return torch.where(wrong != 0, values, words)
-        upset: torch.Tensor = codec.upset(codes, flips, width)
-        return upset.to(code.dtype).mul_(scale).to(words.dtype)
+            values = torch.where(wrong != 0, values, words)
+        else:
+            values = codec.upset(codes, flips, width).to(code.dtype).mul_(scale).to(words.dtype)
+        return values if usual is None else torch.where(usual, values, words)
 
     def _note(self, off: torch.Tensor, placed: PlacedMap, dtype: torch.dtype) -> None:
         limit = 0.0 if dtype in HALF else TOLERANCE
@@ -114,6 +129,6 @@ class Reader:
     def _error(self, placed: PlacedMap, dtype: Any) -> InjectionError:
         exactly = " exactly," if dtype in HALF else ","
         return InjectionError(
-            f"site {self.site.name!r}: its {dtype} weights are not {placed.codec.name} codes of "
+            f"site {self.site.name!r}: its {dtype} words are not {placed.codec.name} codes of "
             f"{placed.width} bits times the step size{exactly} so they are no quantized memory"
         )

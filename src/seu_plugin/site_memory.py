@@ -135,6 +135,15 @@ class SiteMemory:
         return extra_bits(self.rule, self.codes, self.width, self.settings.memory)
 
     @property
+    def exposed_extra_bits(self) -> int:
+        """Of :attr:`extra_bits`, those under exposure: copies of exposed bits, all check bits."""
+        rule = self.rule
+        if rule is None or rule.code is not None:
+            return self.extra_bits
+        both = selected_bits(rule.bits, self.width) & self.exposed
+        return 2 * self.codes * bin(both).count("1")
+
+    @property
     def blocks(self) -> List[Block]:
         """The arrays of cells that hold the site."""
         rule = self.rule

@@ -60,6 +60,26 @@ def test_what_flips_whatever_is_stored_is_a_fault_map():
     assert cells.fault_map().upsets == 3
 
 
+def test_codes_are_worked_on_where_the_map_was_put(monkeypatch):
+    """With ``device`` other than the weight's, words travel there and back."""
+    from seu_plugin.reading import Reader
+    from seu_plugin.sites import Site
+
+    cells = CellMap(np.array([0]), masks([1]), masks([0]))
+    placed = PlacedMap(
+        cells, codec("unsigned"), 4, torch.device("cpu"), torch.device("meta"), lambda counts: None
+    )
+    seen = []
+
+    def by_torch(self, words, scale, flips, placed):
+        seen.append((words.device.type, scale.device.type))
+        return torch.zeros(1)
+
+    monkeypatch.setattr(Reader, "_by_torch", by_torch)
+    Reader(Site("a", None, None)).faulted(torch.zeros(4), placed, torch.tensor(0.5))
+    assert seen == [("meta", "meta")]
+
+
 @pytest.mark.parametrize("codes_on", ["cpu", "meta"])
 def test_only_the_first_reading_is_told(codes_on):
     told = []

@@ -7,7 +7,7 @@ from click.testing import CliRunner
 import toy
 from seu_plugin import Campaign
 from seu_plugin.cli import cli
-from seu_plugin.compare import compare
+from seu_plugin.compare import compare, paired
 from seu_plugin.errors import ConfigError
 from seu_plugin.intervals import t_interval
 from seu_plugin.results import TRIALS, read_rows
@@ -50,6 +50,18 @@ def test_differences_are_paired_by_fault_map(campaign):
     assert row.interval == pytest.approx(t_interval([y - x for x, y in zip(a, b)], 0.95))
     printed = CliRunner().invoke(cli, ["compare", str(plain), str(guarded)]).output
     assert "golden" in printed and f"{row.difference:+.2f}" in printed
+
+
+@pytest.mark.parametrize(
+    ("scheme", "pairs"), [("secded_39_32", False), ("parity", False), ("tmr", True)]
+)
+def test_clusters_are_not_paired_where_check_bits_lie_between(campaign, scheme, pairs):
+    clusters = {"mode": "mbu", "mbu": {"sizes": {1: 0.5, 2: 0.5}}}
+    plain = campaign("a", **clusters)
+    guarded = campaign("b", **clusters, protection={"scheme": scheme})
+    assert paired(plain, guarded) == pairs
+    title = CliRunner().invoke(cli, ["compare", str(plain), str(guarded)]).output.splitlines()[0]
+    assert ("paired" in title) == pairs
 
 
 @pytest.mark.parametrize(

@@ -156,6 +156,32 @@ def test_abbreviations_and_capitals_find_their_name(section, hint):
             "{mode: asymmetric, asymmetric: {zero_to_one: 5}, campaign: {ber: [0.1, 0.3]}}",
             "ber 0.3 times 5 is more than 1",
         ),
+        (
+            "{rate: {upsets_per_bit_day: 1.0}, campaign: {mission: {duration: 30 d, points: 4}}}",
+            "distinct BERs above 0 and below 0.5",
+        ),
+        (
+            "{rate: {upsets_per_bit_day: 1.0e-300}, campaign: {mission: {duration: 1.0e-30 s}}}",
+            "distinct BERs above 0 and below 0.5",
+        ),
+        (
+            "{enable_in_training: true, rate: {upsets_per_bit_day: 1.0e-6}, "
+            "campaign: {mission: {duration: 3 d}}}",
+            "rate.exposure: required for training and search",
+        ),
+        (
+            "{enable_in_search: true, rate: {upsets_per_bit_day: 1.0e-6}, "
+            "campaign: {mission: {duration: 3 d}}}",
+            "rate.exposure: required for training and search",
+        ),
+        (
+            "{enable_in_training: true, enable_in_search: true, enable_in_inference: false, "
+            "ber_by_epoch: {shape: constant, start: 1.0e-3}}",
+            "ber: required key is missing",
+        ),
+        ("{targets: biases, campaign: {ber: 0.1, sensitivity: {}}}", "which targets leaves out"),
+        ("{mode: exact_count, persistence: per_forward, campaign: {}}", "has static maps"),
+        ("{ber: %s}" % 10**400, "is too large for a float64"),
         ("{campaign: {sensitivity: {upsets: 3, ber: 0.1}}}", "upsets and ber exclude each other"),
         ("{ber: 0.1, memory: {row_words: 10, interleaving: 4}}", "must divide row_words"),
     ],
@@ -163,6 +189,17 @@ def test_abbreviations_and_capitals_find_their_name(section, hint):
 def test_mistakes_of_memory_and_mission_are_named(text, message):
     with pytest.raises(ConfigError, match=message):
         parse_section(yaml.safe_load(text))
+
+
+def test_training_by_schedule_and_a_campaign_need_no_ber():
+    section = parse_section(
+        {
+            "enable_in_training": True,
+            "ber_by_epoch": {"shape": "constant", "start": 1e-3},
+            "campaign": {"ber": [0.1]},
+        }
+    )
+    assert (section.ber, section.grid) == (0.0, (0.1,))
 
 
 def test_a_mission_makes_the_grid():

@@ -97,6 +97,33 @@ def test_the_threshold_as_a_time():
     assert any("after 1 d (12 h ... unbounded)" in line for line in found.text())
 
 
+def test_a_last_period_that_is_cut_short_counts_as_far_as_it_goes():
+    """A drop of 1 point a day, scrubbed every 6 d: 9 d are one period and the first half of one."""
+    mission = Mission(duration="9 d", scrub_interval="6 d", points=6)
+    bers = [ber_after(1e-9, time) for time in mission.times]
+    table = {ber: {0: day, 1: day} for day, ber in enumerate(bers, 1)}
+    found = mission_summary(mission, bers, 100.0, table, 0.95, None, 4.0)
+    assert found.scrubs == 1
+    assert found.average == pytest.approx(97.5)  # 18 point days and 4.5, over 9 days
+    assert found.availability == pytest.approx(7 / 9)  # 4 of 6 days, and all 3
+
+
+@pytest.mark.parametrize("cut", [0.25, 0.5, 0.8])
+def test_a_period_may_end_within_a_step(cut):
+    mission = Mission(duration=f"{cut} d", points=2)
+    long = Mission(duration=f"{1 + cut} d", scrub_interval="1 d", points=2)
+    bers = [ber_after(1e-9, time) for time in long.times]
+    table = {ber: {0: drop, 1: drop} for drop, ber in zip((2.0, 6.0), bers)}
+    found = mission_summary(long, bers, 100.0, table, 0.95, None, 3.0)
+    path = np.interp(np.linspace(0, cut, 10_001), [0, 0.5, 1], [0, 2, 6])
+    area = 0.5 + 2.0 + np.trapz(path, dx=cut / 10_000) if hasattr(np, "trapz") else None
+    if area is None:
+        area = 2.5 + np.trapezoid(path, dx=cut / 10_000)
+    assert found.average == pytest.approx(100 - area / (1 + cut), rel=1e-6)
+    assert found.availability == pytest.approx((0.5 + min(cut, 0.5)) / (1 + cut))
+    assert mission.times[-1] == pytest.approx(cut * DAY)
+
+
 def test_one_trial_says_nothing_of_a_mission():
     assert summary([(0, 0, 2, 4)]) is None
 

@@ -115,6 +115,15 @@ def test_the_table_tells_what_protection_did(capsys):
     assert all(name in out for name in ("Check", "wrong", "Corrected", "Given"))
 
 
+def test_upsets_expected_are_those_of_exposed_cells():
+    guard = {"protection": {"scheme": "tmr"}, "bits": "msb", "ber": 0.02}
+    model, made, expected = toy.net(), 0.0, 0.0
+    for trial in range(30):
+        for s in outputs(model, seed=1, trial=trial, **guard)[1].values():
+            made, expected = made + s.upsets, expected + s.expected
+    assert abs(made - expected) < 4 * expected**0.5
+
+
 @pytest.mark.parametrize("upsets", [1, 2, 50])
 def test_exact_count_makes_so_many_upsets_in_all(upsets):
     for trial in range(5):

@@ -119,6 +119,11 @@ def test_a_flux_alone_asks_for_the_cross_section():
     assert any(line.startswith("1e-14") and "cross section" in line for line in lines)
 
 
+def test_any_rate_has_a_cross_section_at_a_flux():
+    lines = converted({"fit_per_mbit": 3.6e9, "flux_per_cm2_s": 1e5}, None, None, None)
+    assert any(line.startswith("1e-14") and "cross section" in line for line in lines)
+
+
 @pytest.mark.parametrize(
     ("rate", "exposure", "ber", "message"),
     [
@@ -127,6 +132,10 @@ def test_a_flux_alone_asks_for_the_cross_section():
         ({}, "1 d", 0.7, "is reached at no time"),
         ({"upsets_per_bit_day": 1.0}, "1", None, "with its unit"),
         ({"upsets_per_bit_day": -1.0}, "1 d", None, "greater than 0"),
+        ({"flux_per_cm2_s": 0.0}, "1 d", 1e-3, "--flux must be above 0"),
+        ({"flux_per_cm2_s": -1.0}, "1 d", 1e-3, "--flux must be above 0"),
+        ({"flux_per_cm2_s": math.nan}, "1 d", 1e-3, "--flux must be above 0"),
+        ({"fit_per_mbit": 1e-320}, None, 1e-3, "not to be computed with"),
     ],
 )
 def test_what_does_not_go_together_is_an_error(rate, exposure, ber, message):

@@ -48,6 +48,22 @@ def test_at_low_rates_doubles_are_what_is_left(name):
     assert found.ber == pytest.approx(pairs * 2 / code.cells, rel=1e-4)
 
 
+@pytest.mark.parametrize("name", SECDED)
+@pytest.mark.parametrize("p", [1e-7, 3.6e-10, 1e-12])
+def test_the_smallest_rates_keep_their_digits(name, p):
+    """With reload, miscorrected triples are what is left: counted one by one."""
+    code = SECDED[name]
+    columns = np.array([*code.columns, *(1 << i for i in range(code.check_bits))])
+    known = {int(column): i for i, column in enumerate(columns)}
+    left = 0
+    for a, b, c in combinations(range(code.cells), 3):
+        bit = known.get(int(columns[a] ^ columns[b] ^ columns[c]))
+        if bit is not None:
+            left += sum(cell < code.data_bits for cell in (a, b, c, bit))
+    triples = left * p**3 / code.data_bits
+    assert residual(code, p, "reload").ber == pytest.approx(triples, rel=1e-4)
+
+
 @pytest.mark.parametrize("on_detected", ["reload", "keep"])
 @pytest.mark.parametrize("scheme", [*SECDED, "parity", "tmr"])
 @pytest.mark.parametrize("ber", [3e-3, 3e-2])

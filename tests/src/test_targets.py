@@ -9,7 +9,13 @@ import torch
 
 import toy
 from seu_plugin import FaultInjector
+from seu_plugin.cell_map import CellMap
+from seu_plugin.codecs import codec
 from seu_plugin.errors import ConfigError, InjectionError, SiteError
+from seu_plugin.fault_map import FaultMap
+from seu_plugin.placement import PlacedMap
+from seu_plugin.reading import Reader
+from seu_plugin.sites import Site
 
 FLOATS = ["step_sizes", "batch_norm", "biases"]
 
@@ -194,6 +200,44 @@ def test_activation_codes_flip_by_bits_and_anew_in_each_forward(signed):
     bits = 2 * clean.numel() * width
     assert statistics.bits == bits
     assert abs(sum(counts) - bits * 0.01) < 4 * math.sqrt(bits * 0.01)
+
+
+@pytest.mark.parametrize(
+    ("others", "ber"),
+    [
+        (["batch_norm"], 1e-2),
+        (["step_sizes"], 5e-2),
+        (["batch_norm", "step_sizes", "biases"], 1e-2),
+    ],
+)
+def test_activations_that_are_no_numbers_are_read_and_not_an_error(others, ber):
+    """Upset float32 words make NaN and Inf, which reach activation quantizers."""
+    strange, codes = 0, 0
+    for trial in range(40):
+        targets = ["activations", *others]
+        values, statistics = outputs(toy.net(), 1, ber=ber, targets=targets, trial=trial)
+        strange += not torch.isfinite(values[0]).all()
+        codes += statistics["conv3.activations"].upsets
+    assert strange > 0 and codes > 0
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("flips", [None, "stuck"])
+def test_a_word_without_a_code_stays_as_it_is(dtype, flips):
+    step = torch.tensor(0.5)
+    words = torch.tensor([float("nan"), float("inf"), 1.0, -float("inf"), 2.5], dtype=dtype)
+    index, one = np.arange(5), np.ones(5, np.int32)
+    hit = FaultMap(index, one, 5) if flips is None else CellMap(index, one, 0 * one)
+    placed = PlacedMap(hit, codec("unsigned"), 4, torch.device("cpu"))
+    reader = Reader(Site("a", None, None), no_numbers=True)
+    read = reader.faulted(words, placed, step)
+    assert torch.equal(
+        read[[1, 2, 3, 4]],
+        torch.tensor([np.inf, 1.5, -np.inf, 2.0 if flips is None else 2.5], dtype=dtype),
+    )
+    assert read[0].isnan()
+    with pytest.raises(InjectionError, match=r"its .* words are not unsigned codes"):
+        Reader(Site("a", None, None)).faulted(words, placed, step)
 
 
 def test_activations_that_stay_float32_are_no_codes():

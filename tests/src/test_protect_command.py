@@ -1,0 +1,78 @@
+"""From a sensitivity study to a plan."""
+
+from dataclasses import replace
+
+import pytest
+
+import made_up
+from seu_plugin.errors import ConfigError
+from seu_plugin.intervals import Interval
+from seu_plugin.planner import plan
+from seu_plugin.protect_command import Verdict, overlay, parts_of
+
+SITES = made_up.SITES
+
+
+def study(by=("layer",), **changes):
+    rows, strata = made_up.sensitivity(by=by)
+    summary = made_up.summary([*made_up.results(), *rows], strata)
+    changed = tuple(
+        replace(one, **changes.get(one.site.replace(".", "_").strip("<>"), {}))
+        for one in summary.sensitivity
+    )
+    return replace(summary, sensitivity=changed)
+
+
+def manifest(bits="all", width=4):
+    return {"identity": {"section": {"bits": bits}, "widths": {site: [width] for site in SITES}}}
+
+
+def test_upper_ends_are_taken():
+    summary = study()
+    parts = parts_of(manifest(), summary)
+    assert [part.drops[0] for part in parts] == [s.interval.high for s in summary.sensitivity]
+    assert {(part.codes, part.width) for part in parts} == {(25, 4)}
+
+
+def test_a_site_whose_trials_all_agreed_is_not_taken_for_immune():
+    point = {"interval": Interval(0.0, 0.0), "drop": 0.0}
+    parts = parts_of(manifest(), study(conv1=point))
+    others = [part.drops[0] for part in parts if part.site != "conv1"]
+    assert parts[0].drops == (min(others),) * 4
+    assert plan(parts, 1e-3, 0.01, ("secded_39_32",)).choices["conv1"].scheme == "secded_39_32"
+
+
+def test_a_site_that_was_tried_word_by_word_may_be_immune():
+    point = {"interval": Interval(0.0, 0.0), "drop": 0.0, "exhaustive": True}
+    assert parts_of(manifest(), study(conv1=point))[0].drops == (0.0,) * 4
+
+
+@pytest.mark.parametrize(("bits", "positions"), [("msb", [3]), ([0, 2], [0, 2])])
+def test_bits_that_were_not_exposed_count_as_stored(bits, positions):
+    part = parts_of(manifest(bits), study())[0]
+    assert part.codes == 100 // len(positions)
+    assert [b for b, drop in enumerate(part.drops) if drop] == positions
+
+
+def test_a_study_without_layers_is_refused():
+    with pytest.raises(ConfigError, match="no sensitivity study by layer"):
+        parts_of(manifest(), made_up.summary())
+
+
+def test_the_overlay_asks_for_one_ber_and_the_plan(tmp_path):
+    found = plan(parts_of(manifest(), study()), 1e-3, 0.01, ("tmr",))
+    section = overlay(found, 1e-2, 2.0, "reload", 7, tmp_path)["fault_injection"]
+    assert section["protection"] == found.rules("reload")
+    campaign = section["campaign"]
+    assert (campaign["ber"], campaign["trials"], campaign["max_drop"]) == ([1e-2], 7, 2.0)
+    assert campaign["sensitivity"] is campaign["mission"] is campaign["shard"] is None
+
+
+@pytest.mark.parametrize(
+    ("interval", "told", "holds"),
+    [((0.1, 0.9), "holds", True), ((1.2, 2.0), "NOT met", False), ((0.5, 1.5), "to tell", False)],
+)
+def test_a_target_holds_if_the_whole_interval_is_below(interval, told, holds):
+    row = replace(made_up.summary().bers[0], drop_t=Interval(*interval))
+    verdict = Verdict(row, 1.0)
+    assert verdict.holds == holds and told in verdict.text()
