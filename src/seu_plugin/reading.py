@@ -26,6 +26,7 @@ class Reader:
         self.site = site
         #: Whether words may be NaN or Inf, or lack a step size: they hold no code, and stay.
         self._no_numbers = no_numbers
+        self._errors: Any = {"all": "ignore"} if no_numbers else {}
         self._unfit: Optional[torch.Tensor] = None
 
     def faulted(self, clean: torch.Tensor, placed: PlacedMap, scale: torch.Tensor) -> torch.Tensor:
@@ -41,7 +42,8 @@ class Reader:
             return self._by_torch(stored.to(on), scale.to(on), None, placed).to(clean.device)
         if flips is None:
             if clean.dtype not in HALF:
-                words = self._by_numpy(stored.cpu().numpy(), scale.cpu().numpy(), placed)
+                with np.errstate(**self._errors):
+                    words = self._by_numpy(stored.cpu().numpy(), scale.cpu().numpy(), placed)
                 return torch.from_numpy(words).to(clean.device)
             flips = torch.from_numpy(placed.codec.flips(placed.mask, placed.width))
         codes = self._by_torch(stored.to(flips.device), scale.to(flips.device), flips, placed)
@@ -63,8 +65,7 @@ class Reader:
         for start in range(0, words.size, size):
             block = slice(start, start + size)
             step = steps if steps.size == 1 else steps[block]
-            with np.errstate(all="ignore" if self._no_numbers else "warn"):
-                ratio = words[block] / step
+            ratio = words[block] / step
             if self._no_numbers:
                 strange = ~(np.isfinite(words[block]) & np.isfinite(ratio))
                 ratio[strange] = 0.0
