@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any, Dict, List, Optional
 
 from pydantic import ValidationError
 
 from .errors import ConfigError
 from .rates import FORMULA, Rate, ber_after, duration, in_all_units, seconds, upsets_per_bit
+
+#: Options of the command, by the keys that they stand for.
+_OPTIONS = {
+    "fit_per_mbit": "--fit-per-mbit",
+    "mbit": "--mbit",
+    "upsets_per_bit_day": "--upsets-per-bit-day",
+    "cross_section_cm2_per_bit": "--cross-section",
+    "flux_per_cm2_s": "--flux",
+}
 
 
 def converted(
@@ -27,13 +37,16 @@ def converted(
         known.pop("flux_per_cm2_s", None)
     try:
         often = Rate(**known).per_bit_second if known else None
-        time = None if exposure is None else seconds(exposure)
-        per_bit = None if ber is None else upsets_per_bit(ber)
     except ValidationError as error:
-        message = str(error.errors()[0]["msg"]).replace("Value error, ", "", 1)
-        raise ConfigError(f"rate: {message}") from None
+        raise ConfigError(f"rate: {_said_of_options(error)}") from None
+    try:
+        time = None if exposure is None else seconds(exposure)
     except ValueError as error:
-        raise ConfigError(f"rate: {error}") from None
+        raise ConfigError(f"rate: --exposure {error}; received {exposure!r}") from None
+    try:
+        per_bit = None if ber is None else upsets_per_bit(ber)
+    except ValueError as error:
+        raise ConfigError(f"rate: --ber: {error}") from None
     if often is not None and time is not None and ber is not None:
         raise ConfigError("rate: give two of rate, --exposure and --ber; the third is the result")
     if often is None:
@@ -57,3 +70,14 @@ def converted(
         if bits is not None:
             lines.append(f"expected wrong bits of {bits:,}: {bits * ber:.6g}")
     return lines
+
+
+def _said_of_options(error: ValidationError) -> str:
+    """The first mistake, in the names of the options."""
+    mistake = error.errors()[0]
+    message = str(mistake["msg"]).replace("Value error, ", "", 1)
+    message = message.replace("Input should be", "must be", 1)
+    if mistake["loc"]:
+        message = f"{mistake['loc'][0]} {message}; received {mistake['input']}"
+    names = re.compile(r"\b(?:" + "|".join(_OPTIONS) + r")\b")
+    return names.sub(lambda found: _OPTIONS[found[0]], message)
