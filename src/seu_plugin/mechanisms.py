@@ -15,7 +15,7 @@ from typing import Dict, List, Literal, Mapping, Protocol, Tuple, Union
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from .cell_map import CellMap, together
 from .fault_map import draw_fault_map
@@ -40,6 +40,12 @@ class AsymmetricRates(Frozen):
     @classmethod
     def _number(cls, value: object) -> float:
         return number(value)
+
+    @model_validator(mode="after")
+    def _some(self) -> AsymmetricRates:
+        if not self.zero_to_one and not self.one_to_zero:
+            raise ValueError("zero_to_one and one_to_zero are both 0: nothing would be upset")
+        return self
 
 
 class ClusterSettings(Frozen):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
-from typing import Any, Iterable, Literal, Optional, Sequence, Tuple
+from typing import Any, Iterable, Literal, Mapping, Optional, Tuple
 
 from pydantic import Field, StrictInt, field_validator, model_validator
 
 from .ecc import SECDED, Code, parity
-from .errors import ConfigError
+from .errors import ConfigError, did_you_mean
 from .fields import BitSelection, Frozen, LayerSelection, bit_positions, integer, selected_bits
 from .layout import MemorySettings, Packing
 
@@ -69,16 +69,23 @@ def rule_for(site: str, rules: Rules) -> Optional[ProtectionRule]:
     return None
 
 
-def check_rules(rules: Rules, sites: Sequence[str]) -> None:
-    """Raise ConfigError for a pattern that names no site."""
+def check_rules(rules: Rules, sites: Mapping[str, int]) -> None:
+    """Raise ConfigError for a pattern that names no site, or a bit position that none of a rule's
+    sites has. ``sites``: the greatest width of each by its name."""
     for i, rule in enumerate(rules):
         for key, patterns in (("include", rule.layers.include), ("exclude", rule.layers.exclude)):
             for pattern in patterns:
                 if not any(fnmatchcase(site, pattern) for site in sites):
                     raise ConfigError(
-                        f"protection.{i}.layers.{key}: pattern {pattern!r} matches no site "
-                        f"(sites are {', '.join(sites)})"
+                        f"protection.{i}.layers.{key}: pattern {pattern!r} matches no site"
+                        f"{did_you_mean(pattern, sites)} (sites are {', '.join(sites)})"
                     )
+        widest = max((width for site, width in sites.items() if rule.protects(site)), default=0)
+        if not isinstance(rule.bits, str) and widest and max(rule.bits) >= widest:
+            raise ConfigError(
+                f"protection.{i}.bits: none of its sites has a bit {max(rule.bits)}; the widest "
+                f"has {widest} bits (0 ... {widest - 1})"
+            )
 
 
 def packing(codes: int, width: int, bits: Any, word_bits: int, memory: MemorySettings) -> Packing:

@@ -59,7 +59,7 @@ class Runtime:
         with _at(f"{SECTION}."):
             sites = select_sites(model, self.section.layers)
             check_grids(sites, self.section)
-            check_rules(self.section.protection, [site.name for site in sites])
+            check_rules(self.section.protection, {site.name: site.widest for site in sites})
             for site in sites:
                 SiteMemory(site.name, site.words, site.widest, self.section)
 

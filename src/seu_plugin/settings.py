@@ -129,6 +129,11 @@ class InjectionSettings(Frozen):
     def _one_or_many(cls, value: Any) -> Any:
         return () if value is None else (value,) if isinstance(value, Mapping) else value
 
+    @field_validator("stuck_at", mode="before")
+    @classmethod
+    def _not_a_bool(cls, value: Any) -> Any:
+        return str(value).lower() if isinstance(value, bool) else value  # True == 1: say no to it
+
     @field_validator("targets", mode="before")
     @classmethod
     def _target(cls, value: Any) -> Any:

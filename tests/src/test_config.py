@@ -147,6 +147,11 @@ def test_abbreviations_and_capitals_find_their_name(section, hint):
         ("{rate: {fit: 500, exposure: 30 d}}", "did you mean 'fit_per_mbit'"),
         ("{rate: {fit_per_mbit: 5, exposure: 3 d}, ber: 0.1}", "rate and ber exclude each other"),
         ("{ber: 0.1, protection: {scheme: tmr, layer: fc}}", "did you mean 'layers'"),
+        ("{ber: 0.1, mode: stuck_at, stuck_at: true}", "stuck_at: allowed are 0, 1, random; rec"),
+        (
+            "{ber: 0.1, mode: asymmetric, asymmetric: {zero_to_one: 0, one_to_zero: 0}}",
+            "asymmetric: zero_to_one and one_to_zero are both 0",
+        ),
         ("{ber: 0.1, targets: [bias]}", "targets.0: allowed are .* did you mean 'biases'"),
         ("{ber: 0.1, ber_by_epoch: {shape: constant, start: 0.1}}", "needs enable_in_training"),
         ("{campaign: {mission: {duration: 1 d}}}", "campaign.mission needs rate"),

@@ -176,6 +176,13 @@ def test_a_rule_for_a_site_that_is_not_there_is_an_error():
         FaultInjector(toy.net(), ber=0.1, protection=rule)
 
 
+def test_a_rule_for_bits_that_no_site_of_it_has_is_an_error():
+    rules = [{"scheme": "tmr", "bits": [0, 7]}, {"scheme": "tmr", "bits": [0, 8]}]
+    FaultInjector(toy.net(), ber=0.1, protection=rules[:1])
+    with pytest.raises(ConfigError, match=r"protection\.1\.bits: none of its sites has a bit 8"):
+        FaultInjector(toy.net(), ber=0.1, protection=rules)
+
+
 def test_the_self_check_alarms_if_a_model_draws_at_a_wrong_rate(monkeypatch):
     from seu_plugin import mechanisms
 
