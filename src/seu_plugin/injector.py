@@ -171,7 +171,7 @@ class FaultInjector:
         """
         if self._taken:
             self._restore()
-            check_injection(self, self._exposed, self._state, self._given, self._others.all)
+            check_injection(self, self._exposed, self._state, self._given, self._others.by_target)
 
     def __enter__(self) -> FaultInjector:
         return self.enable()
@@ -226,7 +226,7 @@ class FaultInjector:
 
     def check_trial(self) -> None:
         """While enabled: the checks of :meth:`disable` for the trial that ends now."""
-        check_injection(self, self._exposed, self._state, self._given, self._others.all)
+        check_injection(self, self._exposed, self._state, self._given, self._others.by_target)
 
     def observe(self, observer: Optional[Callable[[Any], None]]) -> None:
         """Show the output of each forward of the model to ``observer``, but for those that

@@ -50,11 +50,14 @@ class OtherTargets:
             self.biases = bias_words(sites, state)
         if "batch_norm" in targets:
             self.norms = batch_norm_words(model, state)
-        words = [word for several in self.norms.values() for word in several]
-        self.all: Tuple[Union[ExposedActivations, ExposedWords], ...] = (
-            *self.activations.values(), *weight_steps, *self.step_sizes.values(),
-            *self.biases.values(), *words,
-        )  # fmt: skip
+        #: Everything exposed, by target.
+        self.by_target: Dict[str, Tuple[Union[ExposedActivations, ExposedWords], ...]] = {
+            "activations": tuple(self.activations.values()),
+            "step_sizes": (*weight_steps, *self.step_sizes.values()),
+            "biases": tuple(self.biases.values()),
+            "batch_norm": tuple(word for several in self.norms.values() for word in several),
+        }
+        self.all = tuple(one for several in self.by_target.values() for one in several)
 
     def start_trial(self) -> None:
         for one in self.all:

@@ -11,6 +11,8 @@ from .fault_map import FaultMap
 from .forward_state import ForwardState
 from .statistics import SiteStatistics, check_upsets
 
+_UNUSED = "no forward used a stored bit of them (an activation of 32 bits is not quantized)"
+
 
 class Checked(Protocol):
     """Something that is exposed, and can say what it has seen."""
@@ -24,31 +26,36 @@ def check_injection(
     exposed: Sequence[ExposedSite],
     state: ForwardState,
     given: Optional[Mapping[str, FaultMap]],
-    others: Sequence[Checked] = (),
+    others: Mapping[str, Sequence[Checked]],
 ) -> None:
-    """Raise InjectionError if nothing was injected, or not what the fault model says, or not what
-    was ``given``; warn of sites that no forward passed through."""
-    sites: List[Checked] = [*(one for one in exposed if one.exposed), *others]
+    """Raise InjectionError if nothing was injected, into all or into one of the ``targets``, or not
+    what the fault model says, or not what was ``given``; warn of sites that no forward passed
+    through. ``others``: what is exposed besides weights, by target."""
+    weights: List[Checked] = [one for one in exposed if one.exposed]
+    by_target = {"weights": weights, **others}
+    sites = [one for several in by_target.values() for one in several]
     for one in sites:
         one.check()
-    statistics = [one.statistics() for one in sites]
     if given is not None:
-        _check_given(statistics, given, exposed, state)
+        _check_given([one.statistics() for one in sites], given, exposed, state)
         return
-    check_upsets(statistics)
-    _check_count(statistics, state)
-    sites_of_weights = {one.site.name for one in exposed if one.exposed}
-    used = any(s.bits for s in statistics)
-    # Of switchable BatchNorms and of float32 inputs most are not used: no reason to warn.
-    unexposed = [
-        s.name for s in statistics if not s.bits and (s.name in sites_of_weights or not used)
-    ]
-    if not unexposed or not state.settings.injects:
+    statistics = {target: [s.statistics() for s in several] for target, several in by_target.items()}
+    every = [one for several in statistics.values() for one in several]
+    check_upsets(every)
+    _check_count(every, state)
+    if not state.settings.injects:
         return
-    if len(unexposed) == len(statistics):
+    if not any(one.bits for one in every):
         raise InjectionError(f"{owner!r} was asked to inject and did not: {_why(exposed, state)}")
-    names = ", ".join(unexposed)
-    warnings.warn(f"{owner!r}: no forward passed through {names}", SeuWarning, stacklevel=5)
+    for target, several in statistics.items():
+        if several and not any(one.bits for one in several):
+            raise InjectionError(
+                f"{owner!r} was asked to inject into {target} and did not: {_UNUSED}"
+            )
+    # Of switchable BatchNorms and of float32 inputs most are not used: no reason to warn.
+    names = ", ".join(one.name for one in statistics["weights"] if not one.bits)
+    if names:
+        warnings.warn(f"{owner!r}: no forward passed through {names}", SeuWarning, stacklevel=5)
 
 
 def _check_given(
@@ -78,6 +85,8 @@ def _check_count(statistics: Sequence[SiteStatistics], state: ForwardState) -> N
 def _why(exposed: Sequence[ExposedSite], state: ForwardState) -> str:
     if any(one.counter.forwards for one in exposed):
         return f"no word of its sites has a bit at the selected positions {state.settings.bits}"
+    if not state.used_clean and any(one.calls for one in exposed):
+        return _UNUSED
     if not state.used_clean:
         return "not one forward passed through a selected site"
     return f"its sites were only used {' and '.join(state.used_clean)}, where it does not inject"

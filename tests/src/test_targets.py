@@ -308,3 +308,10 @@ def test_words_that_are_not_float32_are_an_error():
     model.fc.bias = torch.nn.Parameter(model.fc.bias.detach().double())
     with pytest.raises(SiteError, match="only float32 words"):
         outputs(model, ber=0.1, targets="biases")
+
+
+@pytest.mark.parametrize("targets", [["activations"], ["weights", "activations"]])
+def test_a_target_that_no_forward_used_is_an_error(targets):
+    model = toy.net()  # conv1 takes its input as float32
+    with pytest.raises(InjectionError, match="did not: no forward used a stored bit of them"):
+        outputs(model, ber=0.02, targets=targets, layers="conv1")
