@@ -198,10 +198,7 @@ def closing_lines(summary: Summary, folder: Path) -> List[str]:
     lines = []
     for position, threshold in enumerate(summary.thresholds):
         which = f" of architecture {position}" if len(summary.thresholds) > 1 else ""
-        lines.append(
-            f"accuracy{which} has dropped by {threshold.max_drop:g} percentage "
-            f"point{'' if threshold.max_drop == 1 else 's'} at {threshold.text()}"
-        )
+        lines.append(threshold.sentence(which))
     for mission in summary.missions:
         lines += mission.text()
     for whole in (s for s in summary.sensitivity if s.site is None and s.bit is None):

@@ -149,8 +149,11 @@ class Evaluation:
         sites = self.injector.statistics().values()
         guarded: Dict[str, Any] = {}
         if self.injector.settings.protection:
-            names = ("residual", "corrected", "detected")
-            guarded = {name: sum(getattr(s, name) for s in sites) for name in names}
+            weights = {site.name for site in self.injector.sites}
+            guarded = {
+                name: sum(getattr(s, name) for s in sites if s.name in weights)
+                for name in ("residual", "corrected", "detected")
+            }
         outputs = None if self._recorder is None else self._recorder.taken()
         result = TrialResult(
             trial,

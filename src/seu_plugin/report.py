@@ -68,13 +68,17 @@ def campaign_table(summary: Summary) -> Table:
     several = len(summary.golden) > 1
     if several:
         table.add_column("Arch", justify="right")
-    for name in ("BER", "Trials", "Upsets", "Mean %", "Drop", f"{sure} interval", "Worst %"):
+    protected = any(b.residual is not None for b in summary.bers)
+    upsets = ("Upsets", "Read wrong") if protected else ("Upsets",)
+    for name in ("BER", "Trials", *upsets, "Mean %", "Drop", f"{sure} interval", "Worst %"):
         table.add_column(name, justify="right")
     if summary.max_drop is not None:
         table.add_column(f"Drop > {summary.max_drop:g}", justify="right")
     for b in summary.bers:
+        wrong = [] if not protected else ["-" if b.residual is None else rounded(b.residual)]
         row = [
-            f"{b.ber:.3g}", f"{b.trials:,}", rounded(b.upsets), f"{b.mean:.2f}", f"{b.drop:.2f}",
+            f"{b.ber:.3g}", f"{b.trials:,}", rounded(b.upsets), *wrong, f"{b.mean:.2f}",
+            f"{b.drop:.2f}",
             f"{b.drop_t.low:.2f} ... {b.drop_t.high:.2f}", f"{b.worst:.2f}",
         ]  # fmt: skip
         if b.exceeding is not None:

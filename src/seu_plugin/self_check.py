@@ -39,7 +39,9 @@ def check_injection(
     if given is not None:
         _check_given([one.statistics() for one in sites], given, exposed, state)
         return
-    statistics = {target: [s.statistics() for s in several] for target, several in by_target.items()}
+    statistics = {
+        target: [s.statistics() for s in several] for target, several in by_target.items()
+    }
     every = [one for several in statistics.values() for one in several]
     check_upsets(every)
     _check_count(every, state)

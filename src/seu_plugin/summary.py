@@ -30,7 +30,9 @@ class BerSummary:
 
     Intervals are of the mean over fault maps. ``exceeding`` is the fraction of trials whose drop
     is more than max_drop. ``step``: how much the mean is below that of the next lower BER, as a
-    paired difference over the same fault map numbers, with its t interval.
+    paired difference over the same fault map numbers, with its t interval. Of protected memory,
+    means over fault maps: ``residual`` bits read wrong, ``corrected`` and ``detected`` memory
+    words.
     """
 
     architecture: int
@@ -50,6 +52,9 @@ class BerSummary:
     step: Optional[float]
     step_interval: Optional[Interval]
     outcomes: Optional[Outcomes]
+    residual: Optional[float] = None
+    corrected: Optional[float] = None
+    detected: Optional[float] = None
 
 
 @dataclass(frozen=True)
@@ -196,9 +201,16 @@ def _by_ber(
                 float(np.mean(paired)) if paired else None,
                 t_interval(paired, campaign.confidence) if len(paired) > 1 else None,
                 _all_outcomes(results),
+                *(_mean_of(results, name) for name in ("residual", "corrected", "detected")),
             )
         )
     return summaries
+
+
+def _mean_of(results: Sequence[TrialResult], name: str) -> Optional[float]:
+    """The mean of what protected memory alone has."""
+    counts = [getattr(result, name) for result in results]
+    return None if None in counts else float(np.mean(counts))
 
 
 def _interval_of_mean(drops: Sequence[float], campaign: CampaignSettings) -> Interval:

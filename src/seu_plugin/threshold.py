@@ -33,7 +33,7 @@ class Threshold:
 
     ``ber`` is interpolated in log BER; ``low`` and ``high`` enclose it with ``confidence``. None:
     no BER that was evaluated lies on that side (``low``: the drop is never shown to be less,
-    ``high``: never shown to be more).
+    ``high``: never shown to be more). ``reached``: whether the mean is ``max_drop`` or more at any.
     """
 
     max_drop: float
@@ -41,13 +41,21 @@ class Threshold:
     ber: Optional[float]
     low: Optional[float]
     high: Optional[float]
+    reached: bool = True
+
+    def sentence(self, of: str = "") -> str:
+        """For people, as a sentence without its full stop. ``of``: whose accuracy it is."""
+        drop = f"{self.max_drop:g} percentage point{'' if self.max_drop == 1 else 's'}"
+        if self.ber is not None:
+            return f"accuracy{of} has dropped by {drop} at {self.text()}"
+        at = "already at the lowest BER" if self.reached else "at no BER"
+        return f"accuracy{of} has dropped by {drop} on average {at} that was evaluated"
 
     def text(self) -> str:
-        """For people."""
+        """The BER for people, with its interval."""
         sure = f"{100 * self.confidence:g} % interval"
         if self.ber is None:
-            side = "above" if self.low is not None else "below"
-            return f"{side} every BER that was evaluated"
+            return f"{'below' if self.reached else 'above'} every BER that was evaluated"
         low = "unbounded" if self.low is None else f"{self.low:.3g}"
         high = "unbounded" if self.high is None else f"{self.high:.3g}"
         return f"BER {self.ber:.3g} ({sure} {low} ... {high})"
@@ -67,6 +75,7 @@ def estimate(drops: Drops, max_drop: float, confidence: float) -> Threshold:
         ber=_interpolated(mean, middle, max_drop),
         low=first[0],
         high=last[1],
+        reached=any(value >= max_drop for _, value in mean),
     )
 
 

@@ -1,6 +1,7 @@
 """The page says what the campaign found, and loads nothing."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -59,6 +60,13 @@ def test_sensitivity_is_a_table():
     rows = [*made_up.results(), *placed]
     text = page(made_up.summary(rows, strata), rows)
     assert "<td>fc#2</td>" in text
+
+
+def test_what_protection_did_is_a_table():
+    rows = [replace(r, residual=10, corrected=7, detected=3) for r in made_up.results()]
+    text = page(made_up.summary(rows), rows)
+    assert "<td>7</td><td>3</td><td>10</td><td>0.0001</td>" in text  # of 100,000 bits
+    assert "Protection" not in page()
 
 
 def test_without_a_limit_there_is_no_column_for_it():

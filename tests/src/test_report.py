@@ -1,6 +1,9 @@
 """What people read."""
 
-from seu_plugin.report import accuracy_lines, injection_table, print_table
+from dataclasses import replace
+
+import made_up
+from seu_plugin.report import accuracy_lines, campaign_table, injection_table, print_table
 from seu_plugin.statistics import SiteStatistics
 
 SITES = [
@@ -16,6 +19,13 @@ def test_table_has_a_row_for_each_site_and_their_sum(capsys):
     assert cells[0] == ["conv1", "8", "100", "800", "7", "8", "6"]
     assert cells[1] == ["fc", "3", "1,000", "3,000", "33", "30", "30"]
     assert cells[2] == ["all", "", "1,100", "3,800", "40", "38", "36"]
+
+
+def test_bits_read_wrong_are_told_of_protected_memory_alone(capsys):
+    rows = [replace(r, residual=10, corrected=7, detected=3) for r in made_up.results()]
+    for results, told in ((made_up.results(), False), (rows, True)):
+        print_table(campaign_table(made_up.summary(results)))
+        assert ("Read wrong" in capsys.readouterr().out) == told
 
 
 def test_accuracies_of_one_architecture():

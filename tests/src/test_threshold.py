@@ -71,7 +71,15 @@ def test_a_net_that_never_drops_is_above_every_ber():
     drops, found = search(lambda ber: [0.0] * 20)
     assert found.ber is None and found.high is None and found.low == HIGHEST
     assert max(drops) == HIGHEST
-    assert "above every BER" in found.text()
+    assert "above every BER" in found.text() and "at no BER" in found.sentence()
+
+
+def test_a_noisy_mean_below_the_target_is_not_said_to_be_above_it():
+    found = estimate({1e-3: [0.0, 1.9], 1e-2: [0.0, 1.8]}, 1.0, 0.95)
+    assert (found.ber, found.low, found.high) == (None, None, None)
+    assert "at no BER that was evaluated" in found.sentence()
+    found = estimate({1e-3: [0.2, 1.9], 1e-2: [1.0, 1.8]}, 1.0, 0.95)
+    assert found.ber is None and "already at the lowest BER" in found.sentence()
 
 
 def test_an_interval_may_be_open_on_one_side():
