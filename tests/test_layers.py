@@ -100,6 +100,7 @@ PLUGIN = [
     "compare",
     "protect_command",
     "rate_command",
+    "check_command",
     "cli",
     "__main__",
 ]

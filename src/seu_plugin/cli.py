@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any, Dict, Optional, Tuple
+from typing import Optional, Tuple
 
 import click
 import yaml
 
 from . import __version__
-from .config import SECTION, FaultInjectionSection, parse_section
-from .errors import ConfigError, did_you_mean
+from .config import SECTION, FaultInjectionSection
+from .errors import ConfigError
 from .protection import SCHEMES
 
 HELP = {"help_option_names": ["-h", "--help"]}
@@ -36,42 +36,10 @@ def check(config: Tuple[Path, ...]) -> None:
 
     Later files win, as in the host. Needs no model and no GPU.
     """
-    from .runtime import Runtime
+    from .check_command import checked
 
-    merged: Dict[str, Any] = {}
-    for path in config:
-        merged = _merged(merged, _read_yaml(path))
-    if SECTION not in merged:
-        names = ", ".join(map(str, config))
-        raise ConfigError(f"{names}: has no section {SECTION}{did_you_mean(SECTION, merged)}")
-    section = parse_section(merged[SECTION])
-    if not section.enabled:
-        click.echo(f"{SECTION}: ok; not enabled, so the host runs as without it")
-        return
-    runtime = Runtime(section)
-    phases = [
-        name
-        for name, on in (
-            ("train", section.enable_in_training),
-            ("validate", section.enable_in_inference),
-            ("search", section.enable_in_search),
-        )
-        if on
-    ]
-    ber = f"BER {section.ber:g}"
-    if section.mode == "exact_count":
-        ber = f"{section.upsets} upsets"
-    if section.campaign is not None:
-        ber = f"campaign of {section.campaign.trials} trials"
-        if section.grid:
-            ber += f" at each of {len(section.grid)} BERs"
-    how = "" if section.mode == "ber" else f" of mode {section.mode}"
-    click.echo(f"{SECTION}: ok; {ber}{how} in {' and '.join(phases)}")
-    for rule in section.protection:
-        of = ", ".join(rule.layers.include)
-        click.echo(f"protection: {rule.scheme} of bits {rule.bits} of {of}")
-    if runtime.widths is not None:
-        click.echo(f"bit widths: {runtime.widths.source}, {len(runtime.widths.weights)} layers")
+    for line in checked(config):
+        click.echo(line)
 
 
 @cli.command()
@@ -157,17 +125,22 @@ def report(folders: Tuple[Path, ...], output: Optional[Path]) -> None:
 @click.argument("second", type=FOLDER)
 @click.option("--confidence", type=click.FloatRange(0.5, 1.0, True, True), default=0.95,
               show_default=True)  # fmt: skip
-def compare(first: Path, second: Path, confidence: float) -> None:
+@click.option("--picture", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE.png",
+              help="Draw both curves and their difference.")  # fmt: skip
+def compare(first: Path, second: Path, confidence: float, picture: Optional[Path]) -> None:
     """Compare two campaigns under the same upsets, paired over fault maps.
 
     Both need the same seed, widths and fault model; the models or their protection differ.
     """
     from .compare import compare as differences
-    from .compare import comparison_table, paired
+    from .compare import comparison_table, draw, paired
     from .report import print_table
 
     rows = differences(first, second, confidence)
     print_table(comparison_table(rows, confidence, paired(first, second)))
+    if picture is not None:
+        draw(picture, rows, first, second)
+        click.echo(f"picture: {picture}")
 
 
 @cli.command()
@@ -267,29 +240,6 @@ def export(folders: Tuple[Path, ...], output: Path) -> None:
     _, golden, results = merged(folders)
     write_table(output, results, golden)
     click.echo(f"{output}: {len(results):,} trials and the golden run")
-
-
-def _merged(first: Dict[str, Any], later: Dict[str, Any]) -> Dict[str, Any]:
-    """As the host merges its files (util/config.py, merge_nested_dict)."""
-    both = dict(first)
-    for key, value in later.items():
-        nested = isinstance(value, dict) and isinstance(first.get(key), dict)
-        both[key] = _merged(first[key], value) if nested else value
-    return both
-
-
-def _read_yaml(path: Path) -> Any:
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: is not UTF-8 text ({error.reason})") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: is not YAML ({' '.join(str(error).split())})") from error
-    if not isinstance(data, dict):
-        raise ConfigError(f"{path}: must be a mapping of settings")
-    return data
 
 
 def main() -> None:

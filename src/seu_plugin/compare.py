@@ -3,30 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, List, Mapping, NamedTuple, Sequence
+from typing import Any, List, Mapping, Sequence
 
 import numpy as np
 from rich.table import Table
 
 from .errors import ConfigError
+from .figures import comparison_curves
 from .intervals import Interval, t_interval
 from .report_files import merged
+from .summary import Difference
 
 #: What two campaigns must have in common for one trial number to mean one fault map.
 _SAME = ("mode", "encoding", "bits", "layers", "persistence", "memory", "stuck_at", "asymmetric",
          "mbu", "targets")  # fmt: skip
-
-
-class Difference(NamedTuple):
-    """At one BER: mean accuracies in percent, and how much the second is above the first, with the
-    t interval over ``trials`` fault maps that both were evaluated under."""
-
-    ber: float
-    trials: int
-    first: float
-    second: float
-    difference: float
-    interval: Interval
 
 
 def compare(
@@ -110,3 +100,13 @@ def comparison_table(rows: Sequence[Difference], confidence: float, pairs: bool 
             "-" if golden else f"{row.interval.low:+.2f} ... {row.interval.high:+.2f}",
         )  # fmt: skip
     return table
+
+
+def draw(picture: Path, rows: Sequence[Difference], first: Path, second: Path) -> None:
+    """Write the two curves as a PNG. Raises ConfigError if ``picture`` is none or cannot be."""
+    if picture.suffix != ".png":
+        raise ConfigError(f"--picture: must end in .png; received {str(picture)!r}")
+    try:
+        picture.write_bytes(comparison_curves(rows, str(first), str(second)))
+    except OSError as error:
+        raise ConfigError(f"--picture: cannot write {picture} ({error.strerror})") from error

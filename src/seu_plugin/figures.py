@@ -7,7 +7,7 @@ from typing import Any, List, Optional, Sequence, Tuple
 
 from .mission import MissionSummary
 from .rates import UNITS
-from .summary import StratumSummary, Summary
+from .summary import Difference, StratumSummary, Summary
 from .trials import TrialResult
 
 _MEAN, _WORST, _GOLDEN, _THRESHOLD = "#0072B2", "#D55E00", "#444444", "#CC79A7"  # Okabe and Ito
@@ -75,11 +75,38 @@ def mission_curve(mission: MissionSummary, golden: float) -> bytes:
     if mission.max_drop is not None:
         label = f"{mission.max_drop:g}-point drop"
         axes.axhline(golden - mission.max_drop, color=_THRESHOLD, lw=1, label=label)
+    axes.set_xlim(right=min(shown * mission.period, mission.duration) / UNITS[unit] * 1.03)
     periods = f"first {shown} of {mission.scrubs + 1} periods" if mission.scrubs else "no scrub"
     axes.set_xlabel(f"mission time, {unit} ({periods})")
     axes.set_ylabel("top-1 accuracy, %")
     axes.grid(alpha=0.25)
     axes.legend(fontsize=8, ncol=4, loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False)
+    return _png(figure)
+
+
+def comparison_curves(rows: Sequence[Difference], first: str, second: str) -> bytes:
+    """Mean accuracies of two campaigns against BER; below, by how much the second is above the
+    first, with the interval over fault maps. ``first``, ``second``: what to call them."""
+    figure, axes = _figure(7.0, 5.0)
+    axes.remove()
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
+    golden, faulted = rows[0], rows[1:]
+    bers = [row.ber for row in faulted]
+    for name, field, color in ((first, "first", _WORST), (second, "second", _MEAN)):
+        above.plot(bers, [getattr(r, field) for r in faulted], "o-", ms=4, color=color, label=name)
+        above.axhline(getattr(golden, field), color=color, lw=1, ls=":")
+    above.plot([], [], ":", color=_GOLDEN, label="golden runs")
+    above.set_ylabel("mean top-1 accuracy, %")
+    above.legend(fontsize=8, loc="lower left", framealpha=0.9)
+    ends = [(r.difference - r.interval.low, r.interval.high - r.difference) for r in faulted]
+    below.errorbar(bers, [r.difference for r in faulted], list(zip(*ends)), fmt="o-", ms=4,
+                   capsize=3, color=_GOLDEN)  # fmt: skip
+    below.axhline(0.0, color="black", lw=0.5)
+    below.set_ylabel("second - first, points")
+    below.set_xlabel("bit error rate (BER)")
+    below.set_xscale("log")
+    for each in (above, below):
+        each.grid(alpha=0.25)
     return _png(figure)
 
 

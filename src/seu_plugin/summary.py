@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -77,6 +77,18 @@ class StratumSummary:
     worst: float
     critical: float
     critical_interval: Interval
+
+
+class Difference(NamedTuple):
+    """Of two campaigns at one BER: mean accuracies in percent, and how much the second is above the
+    first, with the t interval over ``trials`` fault maps that both were evaluated under."""
+
+    ber: float
+    trials: int
+    first: float
+    second: float
+    difference: float
+    interval: Interval
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from click.testing import CliRunner
 import toy
 from seu_plugin import Campaign
 from seu_plugin.cli import cli
-from seu_plugin.compare import compare, paired
+from seu_plugin.compare import compare, draw, paired
 from seu_plugin.errors import ConfigError
 from seu_plugin.intervals import t_interval
 from seu_plugin.results import TRIALS, read_rows
@@ -50,6 +50,17 @@ def test_differences_are_paired_by_fault_map(campaign):
     assert row.interval == pytest.approx(t_interval([y - x for x, y in zip(a, b)], 0.95))
     printed = CliRunner().invoke(cli, ["compare", str(plain), str(guarded)]).output
     assert "golden" in printed and f"{row.difference:+.2f}" in printed
+
+
+def test_the_difference_is_drawn_where_it_is_asked_for(campaign, tmp_path):
+    plain, guarded = campaign("a"), campaign("b", protection={"scheme": "secded_39_32"})
+    picture = tmp_path / "c.png"
+    done = CliRunner().invoke(cli, ["compare", str(plain), str(guarded), "--picture", str(picture)])
+    assert done.exit_code == 0 and picture.read_bytes().startswith(b"\x89PNG")
+    rows = compare(plain, guarded)
+    for unfit, told in ((tmp_path / "c.pdf", "must end in .png"), (tmp_path / "n" / "c.png", "No")):
+        with pytest.raises(ConfigError, match=told):
+            draw(unfit, rows, plain, guarded)
 
 
 @pytest.mark.parametrize(
