@@ -59,6 +59,8 @@ class BerSchedule(Frozen):
             "steps": ("steps",),
         }[self.shape]
         keys = ("start", "end", "last_epoch", "steps")
+        if self.shape in ("constant", "steps") and "first_epoch" in self.model_fields_set:
+            raise ValueError(f"shape {self.shape} has no use for first_epoch")
         missing = [key for key in needed if getattr(self, key) is None]
         surplus = [k for k in keys if k not in needed and getattr(self, k) is not None]
         if missing or surplus:

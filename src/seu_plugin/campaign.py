@@ -56,6 +56,11 @@ class Campaign:
         settings = self.section
         with Evaluation(self.model, self._outcome, settings, self.campaign.outcomes) as evaluation:
             golden = evaluation.golden()
+            if all(0.0 < metric <= 1.0 for metric in golden.metrics):
+                raise ConfigError(
+                    "Campaign: evaluate must return the top-1 accuracy in percent; the golden run "
+                    f"gave {', '.join(map(str, golden.metrics))}, which looks like a fraction"
+                )
             bers = self.section.grid
             about = {"command": None, "host": "Python", "argv": sys.argv}
             run = CampaignRun(evaluation, self.campaign, bers, self.folder, _say, about)
@@ -68,8 +73,14 @@ class Campaign:
 
     def _outcome(self) -> PhaseOutcome:
         value = self._evaluate()
-        metrics = value if isinstance(value, (list, tuple)) else (value,)
-        return PhaseOutcome(value, tuple(float(metric) for metric in metrics))
+        many = value if isinstance(value, (list, tuple)) else (value,)
+        try:
+            metrics = tuple(float(metric) for metric in many)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(
+                f"Campaign: evaluate must return the top-1 accuracy in percent; received {value!r}"
+            ) from error
+        return PhaseOutcome(value, metrics)
 
 
 _SECTION_KEYS = {*InjectionSettings.model_fields} - {"ber", "trial"}

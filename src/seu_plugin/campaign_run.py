@@ -23,7 +23,7 @@ from .report_files import write_report
 from .results import ResultStore
 from .schedule import batches
 from .settings import InjectionSettings
-from .strata import strata
+from .strata import strata, stratum_trials
 from .summary import Summary
 from .trials import Trial, TrialResult, same, stratum
 
@@ -67,7 +67,7 @@ class CampaignRun:
             "section": section_identity(self.evaluation.injector.settings, self.campaign),
             "seed": self.evaluation.seed,
             "widths": self.evaluation.widths,
-            "model": self.evaluation.weights_digest,
+            "model": self.evaluation.model_digest,
         }
 
     def run(self, golden: TrialResult, engine: Optional[Engine] = None) -> Optional[Summary]:
@@ -80,6 +80,9 @@ class CampaignRun:
             self.strata = {stratum(None, None): self.evaluation.bits}
         elif self.campaign.sensitivity is not None:
             self.strata = strata(self.evaluation.memory, self.campaign.sensitivity)
+        if self.campaign.sensitivity is not None:
+            for name, stored in self.strata.items():  # what does not fit costs no trial
+                stratum_trials(name, stored, self.campaign.sensitivity)
         extra, bits = self.evaluation.extra_bits, self.evaluation.bits
         if extra and bits:
             self._say(f"protection adds {extra:,} bits to {bits:,} ({100 * extra / bits:.1f} %)")

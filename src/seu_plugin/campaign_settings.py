@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Literal, Optional, Tuple
+from typing import Annotated, Any, Literal, Optional, Tuple
 
 from pydantic import Field, StrictBool, StrictInt, StrictStr, field_validator, model_validator
 
-from .fields import Frozen, integer, number
+from .fields import Frozen, OneOrMany, integer, number
 from .rates import checked_time, seconds
 
 #: BERs of a campaign that names none, and no ``ber`` beside it.
@@ -31,7 +31,7 @@ class Until(Frozen):
 class Sensitivity(Frozen):
     """Which layers and which bits matter: the accuracy drop per upset, stratum by stratum."""
 
-    by: Tuple[Literal["layer", "bit"], ...] = Field(
+    by: Annotated[Tuple[Literal["layer", "bit"], ...], OneOrMany()] = Field(
         ("layer", "bit"), min_length=1, description="a stratum for each layer, bit, or both"
     )
     trials: StrictInt = Field(
@@ -112,14 +112,16 @@ class RayResources(Frozen):
     address: Optional[StrictStr] = Field(
         None, description="of the cluster; null: RAY_ADDRESS, or else a cluster on this machine"
     )
-    cpus: float = Field(1.0, gt=0.0, description="CPUs of each worker")
-    gpus: float = Field(0.0, ge=0.0, description="GPUs of each worker")
+    cpus: float = Field(1.0, gt=0.0, allow_inf_nan=False, description="CPUs of each worker")
+    gpus: float = Field(0.0, ge=0.0, allow_inf_nan=False, description="GPUs of each worker")
+
+    _numbers = field_validator("cpus", "gpus", mode="before")(lambda value: number(value))
 
 
 class CampaignSettings(Frozen):
     """A golden run and many trials, over a grid of BERs."""
 
-    ber: Optional[Tuple[float, ...]] = Field(
+    ber: Optional[Annotated[Tuple[float, ...], OneOrMany()]] = Field(
         None, description="grid of BERs; null: the section's ber, or else 1e-6 ... 1e-2"
     )
     trials: StrictInt = Field(20, ge=2, description="trials (fault maps) for each BER")

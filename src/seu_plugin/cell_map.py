@@ -8,7 +8,7 @@ from typing import Any, Tuple
 import numpy as np
 import numpy.typing as npt
 
-from .fault_map import FaultMap, popcount
+from .fault_map import FaultMap, distinct, popcount
 
 Masks = npt.NDArray[np.int32]
 
@@ -64,7 +64,7 @@ def together(*maps: CellMap) -> CellMap:
     maps = tuple(one for one in maps if one.index.size) or maps[:1]
     if len(maps) == 1:
         return maps[0]
-    index = np.unique(np.concatenate([one.index for one in maps]))
+    index = distinct(np.concatenate([one.index for one in maps]))
     up, down = aligned(index, maps[0])
     for one in maps[1:]:
         more_up, more_down = aligned(index, one)
@@ -85,8 +85,9 @@ def gathered(
 ) -> Tuple[npt.NDArray[np.int64], Masks]:
     """Distinct words ascending, and their masks, of single bits that flip; a bit that comes
     twice flips back. Words without a flipped bit are left out."""
-    index, where = np.unique(words, return_inverse=True)
+    index = distinct(words)
     masks = np.zeros(index.size, dtype=np.int32)
-    np.bitwise_xor.at(masks, where.reshape(-1), np.left_shift(1, bits).astype(np.int32))
+    where = np.searchsorted(index, words)
+    np.bitwise_xor.at(masks, where, np.left_shift(1, bits).astype(np.int32))
     hit = np.flatnonzero(masks)
     return index[hit], masks[hit]

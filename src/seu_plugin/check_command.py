@@ -3,27 +3,40 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
 import yaml
 
 from .config import SECTION, parse_section
-from .errors import ConfigError, did_you_mean
+from .errors import BitWidthError, ConfigError, nearest
 from .runtime import Runtime
 
 
-def checked(config: Sequence[Path]) -> List[str]:
-    """What the files ask for, for people; later files win, as in the host. Raises ConfigError."""
+def checked(config: Sequence[Path], host: Optional[Path] = None) -> List[str]:
+    """What the files ask for, for people; later files win, as in the host. Files that the section
+    names are looked for as the host does, whose folder is ``host``, or else one that the
+    configuration lies in. Raises ConfigError."""
     merged: Dict[str, Any] = {}
     for path in config:
         merged = _merged(merged, _read_yaml(path))
     if SECTION not in merged:
         names = ", ".join(map(str, config))
-        raise ConfigError(f"{names}: has no section {SECTION}{did_you_mean(SECTION, merged)}")
+        near = nearest(SECTION, map(str, merged))
+        hint = f"; is {near!r} meant to be it?" if near else ""
+        raise ConfigError(f"{names}: has no section {SECTION}{hint}")
     section = parse_section(merged[SECTION])
     if not section.enabled:
         return [f"{SECTION}: ok; not enabled, so the host runs as without it"]
-    runtime = Runtime(section)
+    source = section.bit_width_config
+    if host is None and source is not None and not Path(source.path).exists():
+        above = [folder for path in config for folder in path.resolve().parents]
+        host = next((folder for folder in above if (folder / source.path).exists()), None)
+    try:
+        runtime = Runtime(section, merged, host)
+    except BitWidthError as error:
+        if host is None and source is not None and not Path(source.path).exists():
+            raise BitWidthError(f"{error}; the host's folder can be named with --host") from error
+        raise
     phases = [
         name
         for name, on in (
@@ -39,7 +52,11 @@ def checked(config: Sequence[Path]) -> List[str]:
     if section.campaign is not None:
         ber = f"campaign of {section.campaign.trials} trials"
         if section.grid:
-            ber += f" at each of {len(section.grid)} BERs"
+            several = f"each of {len(section.grid)} BERs" if len(section.grid) > 1 else "one BER"
+            ber += f" at {several}"
+    elif section.ber_by_epoch is not None and not section.ber:
+        schedule = section.ber_by_epoch
+        ber = f"BER by epoch ({schedule.shape}, at most {schedule.highest:g})"
     how = "" if section.mode == "ber" else f" of mode {section.mode}"
     lines = [f"{SECTION}: ok; {ber}{how} in {' and '.join(phases)}"]
     for rule in section.protection:

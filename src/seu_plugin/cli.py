@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from pathlib import Path
-from typing import Optional, Tuple
+from typing import Any, Optional, Tuple
 
 import click
 import yaml
@@ -16,6 +17,18 @@ from .errors import ConfigError
 from .protection import SCHEMES
 
 HELP = {"help_option_names": ["-h", "--help"]}
+
+
+class Finite(click.FloatRange):
+    """A range that NaN is not in."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a finite number", param, ctx)
+        return number
+
+
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 FOLDER_TO_BE = click.Path(file_okay=False, path_type=Path)
 
@@ -31,14 +44,15 @@ def cli() -> None:
 
 @cli.command()
 @click.argument("config", nargs=-1, required=True, type=click.Path(dir_okay=False, path_type=Path))
-def check(config: Tuple[Path, ...]) -> None:
+@click.option("--host", type=FOLDER, help="The host's folder, where rfquant-run looks, too.")
+def check(config: Tuple[Path, ...], host: Optional[Path]) -> None:
     """Check the fault_injection section of YAML files, and the files that it names.
 
     Later files win, as in the host. Needs no model and no GPU.
     """
     from .check_command import checked
 
-    for line in checked(config):
+    for line in checked(config, host):
         click.echo(line)
 
 
@@ -47,6 +61,7 @@ def schema() -> None:
     """Print the JSON Schema of the section, for editors that complete YAML from it."""
     inner = FaultInjectionSection.model_json_schema()
     definitions = inner.pop("$defs", {})
+    del inner["required"]  # ber, or what stands for it (rate, campaign, ...): seu check tells
     document = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "type": "object",
@@ -123,7 +138,7 @@ def report(folders: Tuple[Path, ...], output: Optional[Path]) -> None:
 @cli.command()
 @click.argument("first", type=FOLDER)
 @click.argument("second", type=FOLDER)
-@click.option("--confidence", type=click.FloatRange(0.5, 1.0, True, True), default=0.95,
+@click.option("--confidence", type=Finite(0.5, 1.0, True, True), default=0.95,
               show_default=True)  # fmt: skip
 @click.option("--picture", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE.png",
               help="Draw both curves and their difference.")  # fmt: skip
@@ -145,9 +160,9 @@ def compare(first: Path, second: Path, confidence: float, picture: Optional[Path
 
 @cli.command()
 @click.argument("folder", type=FOLDER, metavar="DIR")
-@click.option("--ber", type=click.FloatRange(0.0, 0.5, True), required=True,
+@click.option("--ber", type=Finite(0.0, 0.5, True), required=True,
               help="Bit error rate of the memory.")  # fmt: skip
-@click.option("--max-drop", type=click.FloatRange(0.0, 100.0, True), default=1.0,
+@click.option("--max-drop", type=Finite(0.0, 100.0, True), default=1.0,
               show_default=True, help="Target: accuracy drop in percentage points.")  # fmt: skip
 @click.option("--budget", type=click.IntRange(min=0), help="At most so many extra bits.")
 @click.option("--scheme", "schemes", multiple=True, type=click.Choice(SCHEMES[1:]),
@@ -159,7 +174,8 @@ def compare(first: Path, second: Path, confidence: float, picture: Optional[Path
 @click.option("--rounds", type=click.IntRange(min=1), default=3, show_default=True,
               help="Plans to try, each stronger than the one that did not hold.")  # fmt: skip
 @click.option("-o", "--output", type=FOLDER_TO_BE, help="Folder; default: DIR/protected.")
-@click.option("--verify/--no-verify", default=True, show_default=True)
+@click.option("--verify/--no-verify", default=True, show_default=True,
+              help="Run a campaign with the plan.")  # fmt: skip
 def protect(
     folder: Path,
     ber: float,
@@ -179,10 +195,13 @@ def protect(
     The plan is printed as YAML; then the host is started again with it. Exit code 1: no campaign
     showed that the target holds.
     """
-    from .protect_command import make_plan, overlay, plan_table
+    from .protect_command import independence_note, make_plan, overlay, plan_table
     from .protect_command import verify as by_campaign
     from .report import print_table
 
+    note = independence_note(folder)
+    if note:
+        click.echo(note)
     aim, before = max_drop, None
     for number in range(1, rounds + 1):
         found = make_plan(folder, ber, aim, schemes or SCHEMES[1:], on_detected, budget, before)
@@ -197,7 +216,7 @@ def protect(
         click.echo(yaml.safe_dump({SECTION: rules}, sort_keys=False), nl=False)
         if not verify:
             return
-        verdict = by_campaign(folder, settings, into, max_drop)
+        verdict = by_campaign(folder, settings, into, ber, max_drop)
         click.echo(verdict.text())
         if verdict.holds:
             return

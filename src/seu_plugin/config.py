@@ -101,12 +101,20 @@ class FaultInjectionSection(InjectionSettings):
         return self
 
     def _check_mission(self) -> None:
-        bers = self.grid
-        if not all(0.0 < ber < 0.5 for ber in bers) or len(set(bers)) != len(bers):
+        bers, limit = self.grid, min(1.0, 1.0 / self.relaxation)
+        if not all(0.0 < ber < limit for ber in bers) or len(set(bers)) != len(bers):
             raise ValueError(
-                f"campaign.mission: its times must have distinct BERs above 0 and below 0.5; with "
-                f"this rate they are {bers[0]:g} ... {bers[-1]:g}"
+                f"campaign.mission: its times must have distinct BERs above 0 and below {limit:g}; "
+                f"with this rate they are {bers[0]:g} ... {bers[-1]:g}"
             )
+        if self.mode == "stuck_at":
+            raise ValueError("campaign.mission: a scrub does not mend a cell of mode stuck_at")
+        if self.persistence == "per_forward":
+            raise ValueError("campaign.mission: upsets stay from scrub to scrub; persistence is "
+                             "per_forward")  # fmt: skip
+        if "activations" in self.targets:
+            raise ValueError("campaign.mission: no memory holds activations from scrub to scrub; "
+                             f"targets are {', '.join(self.targets)}")  # fmt: skip
         assert self.rate is not None
         trained = self.enable_in_training and self.ber_by_epoch is None
         if self.rate.exposure is None and (trained or self.enable_in_search):
@@ -132,7 +140,8 @@ class FaultInjectionSection(InjectionSettings):
         if campaign.mission is not None:
             assert self.rate is not None
             return tuple(
-                ber_after(self.rate.per_bit_second, time) for time in campaign.mission.times
+                ber_after(self.rate.per_bit_second, time, self.relaxation)
+                for time in campaign.mission.times
             )
         if campaign.ber is not None:
             return campaign.ber
@@ -190,7 +199,8 @@ def _line(model: Any, root: str, error: Any) -> str:
             f"(allowed are {', '.join(allowed)})"
         )
     if kind == "missing":
-        return f"{path}: required key is missing"
+        instead = " (or rate, or a campaign in its place)" if keys == ["ber"] else ""
+        return f"{path}: required key is missing{instead}"
     message = _MEANING.get(kind, str(error["msg"])).replace("Value error, ", "", 1)
     if not keys:
         return f"{path}: {message}"

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from .cell_map import CellMap, Masks, aligned, gathered, together
 from .ecc import Code, Decoded, Words
-from .fault_map import popcount
+from .fault_map import distinct, popcount
 from .layout import Ints, Packing
 
 
@@ -49,7 +49,7 @@ class CodeWords:
             word, bit = packing.place(data.index[hit], slot)
             found.append((word, bit, up[hit] != 0, down[hit] != 0))
         words, bits, ups, downs = (np.concatenate(parts) for parts in zip(*found))
-        every = np.unique(np.concatenate((words, check.index)))
+        every = distinct(np.concatenate((words, check.index)))
         place = np.searchsorted(every, words)
         up64 = _packed(place[ups], bits[ups], every.size)
         same = data.independent
@@ -59,7 +59,7 @@ class CodeWords:
     def codes(self) -> Ints:
         """All codes that have a bit in one of the words; distinct, ascending."""
         found = [self.packing.find(self.word, self._bit(b))[0] for b in range(self._used_bits)]
-        codes = np.unique(np.concatenate(found))
+        codes = distinct(np.concatenate(found))
         return codes[codes >= 0]
 
     def decode(self, index: Ints, stored: Optional[Masks]) -> Tuple[Decoded, int]:
@@ -127,7 +127,7 @@ class ProtectedMap:
         parts = [self.plain.index, *(copy.index for copy in self.copies)]
         if self.words is not None:
             parts.append(self.words.codes())
-        return np.unique(np.concatenate(parts))
+        return distinct(np.concatenate(parts))
 
     @property
     def independent(self) -> bool:

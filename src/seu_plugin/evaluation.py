@@ -19,6 +19,7 @@ from .outcomes import OutputRecorder, Recorded, compare
 from .run_state import Calibrations, RunState
 from .settings import InjectionSettings
 from .site_memory import SiteMemory
+from .sites import unwrap
 from .strata import Memory, place
 from .trials import Trial, TrialResult
 
@@ -50,6 +51,7 @@ class Evaluation:
         self.golden_outcome: Optional[PhaseOutcome] = None
 
     def __enter__(self) -> Evaluation:
+        self.model_digest = digest_of(self.model)
         self.injector.enable(widths_set_later=True)
         return self
 
@@ -104,8 +106,10 @@ class Evaluation:
 
     @property
     def bits(self) -> int:
-        """Stored bits under exposure, once for each width that a site was used at."""
+        """Stored bits of weights under exposure, once for each width that a site was used at."""
         chosen = self.injector.settings.bits
+        if "weights" not in self.injector.settings.targets:
+            return 0
         return sum(
             site.words * bin(selected_bits(chosen, width)).count("1")
             for site in self.injector.sites
@@ -168,16 +172,6 @@ class Evaluation:
         )
         return on_every_rank(result)[0]
 
-    @property
-    def weights_digest(self) -> str:
-        """SHA-256 of the weights of all selected sites, as stored before quantization."""
-        found = hashlib.sha256()
-        for site in self.injector.sites:
-            found.update(site.name.encode())
-            weight = site.layer.weight.detach().cpu().contiguous()
-            found.update(weight.view(-1).view(torch.uint8).numpy().tobytes())
-        return found.hexdigest()
-
     def _nothing_wrong(self) -> Optional[Dict[str, Any]]:
         """What a trial counts whose static maps leave everything as it was; None if they do not."""
         if self.injector.settings.targets != ("weights",):
@@ -200,6 +194,17 @@ class Evaluation:
         persistence = self.injector.settings.persistence
         in_eval_mode = not any(site.layer.training for site in self.injector.sites)
         return persistence == "static" or (persistence == "auto" and in_eval_mode)
+
+
+def digest_of(model: nn.Module) -> str:
+    """SHA-256 of all parameters and buffers of ``model``, by name."""
+    found = hashlib.sha256()
+    for name, value in unwrap(model).state_dict().items():
+        if isinstance(value, torch.Tensor):
+            found.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+            words = value.detach().cpu().contiguous().view(-1)
+            found.update(words.view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()
 
 
 def _ignore(output: object) -> None:

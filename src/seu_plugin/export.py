@@ -64,6 +64,8 @@ def write_table(path: Path, results: Sequence[TrialResult], golden: TrialResult)
             write_whole(path, table.to_csv(index=False, lineterminator="\n"))
         else:
             table.to_parquet(path, index=False)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot write ({error.strerror})") from error
     except ImportError as error:
         raise ConfigError(
             f"{path}: needs pandas and pyarrow: pip install 'seu-plugin[export]'"

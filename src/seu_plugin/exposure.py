@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
-from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Tuple, Union
+from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Sequence, Tuple, Union
 
 import torch
 
 from .drawing import MapDrawer
-from .errors import InjectionError
+from .errors import ConfigError, InjectionError
 from .exact_count import ExactCount
 from .fault_map import MAX_WIDTH, FaultMap
+from .fields import selected_bits
 from .float_words import WeightStepSize
 from .forward_state import ForwardState
 from .placement import PlacedMap, PlacedMasks, counted
 from .reading import Reader
-from .site_memory import ReadMap
+from .settings import InjectionSettings
+from .site_memory import ReadMap, SiteMemory
 from .sites import Site, check_width
 from .statistics import Counter, SiteStatistics
 from .weight_cache import WeightCache
@@ -69,10 +71,6 @@ class ExposedSite:
     def static_map(self, width: int) -> ReadMap:
         """The site's static map at ``width``."""
         return self._drawer.draw(width, 0)
-
-    def check_memory(self, width: int) -> None:
-        """Raise ConfigError if the codes do not fit the memory that was declared."""
-        self._drawer.memory(width)
 
     def statistics(self) -> SiteStatistics:
         """What the counters say; waits for the device if that draws maps itself."""
@@ -239,6 +237,20 @@ class ExposedSite:
             self.counter.add(*counts)
         else:
             self._counts = counts if self._counts is None else self._counts + counts
+
+
+def check_memory(sites: Sequence[Site], settings: InjectionSettings) -> None:
+    """Raise ConfigError if codes, clusters or upsets do not fit the sites' memory, before any
+    forward: at the width that each is set to, or else the widest that it offers."""
+    stored = 0
+    for site in sites:
+        width = site.width_if_set or site.widest
+        SiteMemory(site.name, site.words, width, settings)
+        stored += site.words * bin(selected_bits(settings.bits, width)).count("1")
+    if settings.mode == "exact_count" and settings.upsets > stored:
+        raise ConfigError(
+            f"upsets: is {settings.upsets:,}, but the selected sites have {stored:,} bits"
+        )
 
 
 class Patch(torch.autograd.Function):

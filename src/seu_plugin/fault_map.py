@@ -133,6 +133,15 @@ def _is_first(values: npt.NDArray[np.uint32]) -> npt.NDArray[np.bool_]:
     return first
 
 
+def distinct(values: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The distinct ``values``, ascending. As :func:`_sorted`, not by numpy.unique; "stable" merges
+    what is sorted in parts."""
+    values = np.sort(values, kind="stable")
+    first = np.ones(values.size, dtype=np.bool_)
+    np.not_equal(values[1:], values[:-1], out=first[1:])
+    return values[first]
+
+
 def popcount(masks: npt.NDArray[np.int32]) -> int:
     """Number of set bits of all ``masks``, which are below 2**16."""
     return int(_popcounts()[masks].sum(dtype=np.int64))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numbers
 import re
 from fnmatch import fnmatchcase
-from typing import Any, Literal, Tuple, Union
+from typing import Annotated, Any, Dict, Literal, Tuple, Union
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, field_validator
 
@@ -39,6 +39,14 @@ def integer(value: Any) -> Any:
     """``value`` as an int if it is one, of numpy, say; a bool is left to fail."""
     is_integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
     return int(value) if is_integer else value
+
+
+class OneOrMany:
+    """Marks a list that may be written as its only element, for the JSON Schema."""
+
+    def __get_pydantic_json_schema__(self, core: Any, handler: Any) -> Dict[str, Any]:
+        many = handler(core)
+        return {"anyOf": [many["items"], many]}
 
 
 BitSelection = Union[Literal["all", "msb", "lsb"], Tuple[StrictInt, ...]]
@@ -75,8 +83,12 @@ def selected_bits(bits: Any, width: int) -> int:
 class LayerSelection(Frozen):
     """Glob patterns over site names. Every pattern must match at least one site."""
 
-    include: Tuple[StrictStr, ...] = Field(("*",), min_length=1, description="which sites")
-    exclude: Tuple[StrictStr, ...] = Field((), description="which of those not")
+    include: Annotated[Tuple[StrictStr, ...], OneOrMany()] = Field(
+        ("*",), min_length=1, description="which sites"
+    )
+    exclude: Annotated[Tuple[StrictStr, ...], OneOrMany()] = Field(
+        (), description="which of those not"
+    )
 
     @field_validator("include", "exclude", mode="before")
     @classmethod

@@ -60,6 +60,11 @@ class ExposedWords:
         training = self.module.training
         return not (self._eval_only and training) and self._state.exposes(training)
 
+    @property
+    def injects(self) -> bool:
+        """Whether upsets are asked for now."""
+        return self._state.settings.injects
+
     def statistics(self) -> SiteStatistics:
         settings = self._state.settings
         return self.counter.frozen(settings.ber, settings.mode)

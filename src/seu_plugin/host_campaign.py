@@ -22,7 +22,7 @@ from .errors import ConfigError
 from .evaluation import Evaluation
 from .pool import Worker, WorkerPool
 from .report import print_tables
-from .results import MANIFEST, check_same_campaign, read_manifest
+from .results import MANIFEST, check_folder, check_same_campaign, read_manifest
 from .summary import Summary
 from .worker import Hello, HostProcess, check_hello, environment_of, own_pipe, parts, serve
 
@@ -182,11 +182,9 @@ def host_silenced(log: Path) -> Iterator[None]:
 
 
 def check_output(folder: Path, section: FaultInjectionSection) -> None:
-    """Raise ConfigError now, not after the golden run, if ``folder`` holds another campaign or
-    cannot be written to."""
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK):
-        raise ConfigError(f"output: cannot write to {folder}")
+    """Raise ConfigError now, not after the golden run, if ``folder`` holds another campaign, cannot
+    be written to or cannot be read."""
+    check_folder(folder)
     if (folder / MANIFEST).exists():
         assert section.campaign is not None
         identity: Any = {"section": section_identity(section, section.campaign)}

@@ -14,7 +14,7 @@ from .dense_map import free_buffers
 from .devices import agreed_seed, check_device, rank
 from .errors import ConfigError, InjectionError, SiteError, did_you_mean
 from .exact_count import ExactCount
-from .exposure import ExposedSite
+from .exposure import ExposedSite, check_memory
 from .fault_map import FaultMap, empty_fault_map
 from .forward_state import ForwardState
 from .forwards import TakenForward
@@ -95,6 +95,8 @@ class FaultInjector:
             "weight_cache": weight_cache,
             **more,
         }
+        if not isinstance(model, nn.Module):
+            raise ConfigError(f"FaultInjector.model: must be a torch.nn.Module; received {model!r}")
         settings = parse_settings(given)
         if settings.bn_calibration == "both":
             raise ConfigError(
@@ -152,7 +154,7 @@ class FaultInjector:
             width = None if widths_set_later else exposed.site.width
             if width is not None:
                 exposed.site.step_size(width)
-                exposed.check_memory(width)
+        check_memory(self.sites, self.settings)
         self._state.reset()
         self._given = None
         for exposed in self._exposed:

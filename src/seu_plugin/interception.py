@@ -132,6 +132,8 @@ class _ActivationForward(TakenForward):
         part = part_of(self.module, int(width))
         state = getattr(self.module, "init_state", None)
         if isinstance(state, torch.Tensor) and not bool(state.reshape(-1)[part]):
+            if self.module.training or not self._step.injects:
+                return nullcontext()  # this very forward sets it: nothing is stored yet
             raise InjectionError(
                 f"{self._step.name}: has no value at width {int(width)} yet; run the model "
                 "clean once"

@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import accumulate
-from typing import Dict, List, Literal, Mapping, Protocol, Tuple, Union
+from typing import Dict, List, Literal, Mapping, Optional, Protocol, Tuple, Union
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ from pydantic import Field, field_validator, model_validator
 
 from .cell_map import CellMap, together
 from .fault_map import draw_fault_map
-from .fields import Frozen, number
+from .fields import Frozen, integer, number
 from .layout import Array
 from .seeding import Streams, mixed
 from .statistics import Drawn
@@ -69,6 +69,7 @@ class ClusterSettings(Frozen):
         for size, share in value.items():
             if isinstance(size, str) and size.isdigit():  # from JSON
                 size = int(size)
+            size = integer(size)
             if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= MAX_CLUSTER:
                 raise ValueError(f"must have sizes in 1 ... {MAX_CLUSTER}; one is {size!r}")
             sizes[size] = number(share)
@@ -214,6 +215,17 @@ class Clusters:
             return [(i, 0) for i in range(size)]
         side = math.isqrt(size - 1) + 1
         return [divmod(i, side) for i in range(size)]
+
+
+def relaxation(mode: str, rates: AsymmetricRates, clusters: Optional[ClusterSettings]) -> float:
+    """s in BER = (1 - exp(-s * lambda * t)) / s: at which rate, in units of lambda, upsets drive a
+    cell towards its final law. 2 where it flips to and fro alike; the sum of both factors where
+    the directions differ; 1 where it is stuck for good; of clusters, 2 for each event."""
+    if mode == "stuck_at":
+        return 1.0
+    if mode == "asymmetric":
+        return rates.zero_to_one + rates.one_to_zero
+    return 2.0 if clusters is None or mode != "mbu" else 2.0 / clusters.mean
 
 
 def too_large(settings: ClusterSettings, array: Array) -> bool:

@@ -81,11 +81,12 @@ def mission_summary(
     threshold: Optional[Threshold],
     max_drop: Optional[float],
     architecture: int = 0,
+    relaxation: float = 2.0,
 ) -> Optional[MissionSummary]:
     """What the trials say of a mission; None before each time has two of the same numbers.
 
     ``bers[i]`` is the BER at ``mission.times[i]``; ``drops``: BER -> trial number -> drop in
-    percentage points.
+    percentage points; ``relaxation`` is that of the fault model.
     """
     numbers = set.intersection(*(set(drops.get(ber, {})) for ber in bers))
     if len(numbers) < 2:
@@ -103,8 +104,8 @@ def mission_summary(
     averages = (areas * np.diff(times)).sum(axis=1) / length
     available = None if max_drop is None else ((paths <= max_drop) * shares).sum(axis=1) / length
     within = t_interval(averages.tolist(), confidence)
-    per_second = upsets_per_bit(bers[0]) / mission.times[0]
-    low, middle, high = _times(threshold, per_second)
+    per_second = upsets_per_bit(bers[0], relaxation) / mission.times[0]
+    low, middle, high = _times(threshold, per_second, relaxation)
     return MissionSummary(
         architecture,
         seconds(mission.duration),
@@ -137,13 +138,16 @@ def _periods(mission: Mission) -> Tuple[int, float]:
 
 
 def _times(
-    threshold: Optional[Threshold], per_second: float
+    threshold: Optional[Threshold], per_second: float, relaxation: float
 ) -> Tuple[Optional[float], Optional[float], Optional[float]]:
     if threshold is None:
         return None, None, None
     ends = (threshold.low, threshold.ber, threshold.high)
     low, middle, high = (
-        None if ber is None or ber >= 0.5 else upsets_per_bit(ber) / per_second for ber in ends
+        None
+        if ber is None or ber * relaxation >= 1.0
+        else upsets_per_bit(ber, relaxation) / per_second
+        for ber in ends
     )
     return low, middle, high
 

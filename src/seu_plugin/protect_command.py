@@ -39,8 +39,8 @@ class Verdict(NamedTuple):
     def text(self) -> str:
         low, high = self.row.drop_t
         told = (
-            f"measured drop {self.row.drop:.2f} percentage points ({low:.2f} ... {high:.2f}) over "
-            f"{self.row.trials} fault maps"
+            f"measured drop at BER {self.row.ber:g}: {self.row.drop:.2f} percentage points "
+            f"({low:.2f} ... {high:.2f}) over {self.row.trials} fault maps"
         )
         if self.holds:
             return f"{told}: the target of {self.target:g} holds"
@@ -120,6 +120,17 @@ def make_plan(
     return strongest(parts, ber, schemes, on_detected, budget, memory)
 
 
+def independence_note(folder: Path) -> Optional[str]:
+    """What to say before a plan for a memory whose upsets are not independent flips."""
+    mode = merged([folder])[0]["identity"]["section"].get("mode", "ber")
+    if mode == "ber":
+        return None
+    return (
+        f"note: predictions are those of independent upsets (mode ber), and the memory has mode "
+        f"{mode}: only the verifying campaign tells what a plan is worth"
+    )
+
+
 def plan_table(found: Plan) -> Table:
     """For people."""
     table = Table(title="Cheapest protection", title_justify="left")
@@ -151,8 +162,11 @@ def overlay(
     return {SECTION: {"protection": rules, "campaign": campaign}}
 
 
-def verify(folder: Path, settings: Mapping[str, Any], output: Path, target: float) -> Verdict:
-    """Start the host of the campaign in ``folder`` again with ``settings`` merged over its own.
+def verify(
+    folder: Path, settings: Mapping[str, Any], output: Path, ber: float, target: float
+) -> Verdict:
+    """Start the host of the campaign in ``folder`` again with ``settings`` merged over its own:
+    what that says of ``ber`` (``output`` may hold others, too).
 
     Raises ConfigError if the campaign names no command, InjectionError if the host fails.
     """
@@ -174,4 +188,12 @@ def verify(folder: Path, settings: Mapping[str, Any], output: Path, target: floa
     ended = subprocess.run(command, cwd=manifest["cwd"], check=False)
     if ended.returncode:
         raise InjectionError(f"the verifying campaign ended with exit code {ended.returncode}")
-    return Verdict(summary_of([output]).bers[0], target)
+    return verdict(summary_of([output]), ber, target)
+
+
+def verdict(summary: Summary, ber: float, target: float) -> Verdict:
+    """What ``summary`` says of ``ber``. Raises InjectionError if it has no trial there."""
+    rows = [row for row in summary.bers if row.ber == ber]
+    if not rows:
+        raise InjectionError(f"the verifying campaign has no trial at BER {ber:g}")
+    return Verdict(rows[0], target)

@@ -44,6 +44,10 @@ class ProtectionRule(Frozen):
             raise ValueError(
                 f"data_bits is for parity; {self.scheme} has its own number of data bits"
             )
+        useless = {"tmr": ("on_detected",), "none": ("on_detected", "bits")}
+        for key in useless.get(self.scheme, ()):
+            if key in self.model_fields_set:
+                raise ValueError(f"{key} has no use with scheme {self.scheme}")
         return self
 
     @property
@@ -80,8 +84,15 @@ def check_rules(rules: Rules, sites: Mapping[str, int]) -> None:
                         f"protection.{i}.layers.{key}: pattern {pattern!r} matches no site"
                         f"{did_you_mean(pattern, sites)} (sites are {', '.join(sites)})"
                     )
-        widest = max((width for site, width in sites.items() if rule.protects(site)), default=0)
-        if not isinstance(rule.bits, str) and widest and max(rule.bits) >= widest:
+        named = [site for site in sites if rule.protects(site)]
+        left = [site for site in named if not any(r.protects(site) for r in rules[:i])]
+        if not left:
+            why = (
+                "earlier rules hold for all of its sites" if named else "excludes all that it names"
+            )
+            raise ConfigError(f"protection.{i}.layers: {why}, so that it protects nothing")
+        widest = max(sites[site] for site in left)
+        if not isinstance(rule.bits, str) and max(rule.bits) >= widest:
             raise ConfigError(
                 f"protection.{i}.bits: none of its sites has a bit {max(rule.bits)}; the widest "
                 f"has {widest} bits (0 ... {widest - 1})"

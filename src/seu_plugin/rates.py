@@ -1,14 +1,16 @@
 """Upset rates in the units of radiation engineers, and the BER that an exposure makes of them.
 
 Upsets of one bit are a Poisson process of rate lambda. After a time t the bit is wrong if their
-number is odd: BER = (1 - exp(-2 * lambda * t)) / 2.
+number is odd: BER = (1 - exp(-2 * lambda * t)) / 2. Cells that another fault model upsets return
+to the right value at another rate: BER = (1 - exp(-s * lambda * t)) / s, with the ``relaxation`` s
+of :func:`~seu_plugin.mechanisms.relaxation`.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from typing import Any, Dict, Literal, Optional
+from typing import Annotated, Any, Dict, Literal, Optional
 
 from pydantic import Field, field_validator, model_validator
 
@@ -48,22 +50,26 @@ def duration(time: float) -> str:
     return f"{time / UNITS[unit]:.4g} {unit}"
 
 
+Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+
+
 class Rate(Frozen):
     """How often a stored bit is upset, and for how long upsets add up."""
 
-    fit_per_mbit: Optional[float] = Field(
-        None, gt=0.0, description="upsets in 10^9 hours of a Mbit (1 FIT: one in 10^9 hours, "
+    fit_per_mbit: Optional[Positive] = Field(
+        None, description="upsets in 10^9 hours of a Mbit (1 FIT: one in 10^9 hours, "
         "JESD89)",
     )  # fmt: skip
     mbit: Literal["decimal", "binary"] = Field(
         "decimal", description="bits of a Mbit: decimal 10^6, binary 2^20"
     )
-    upsets_per_bit_day: Optional[float] = Field(None, gt=0.0, description="upsets of a bit a day")
-    cross_section_cm2_per_bit: Optional[float] = Field(
-        None, gt=0.0, description="cross section of a bit in cm2; needs flux_per_cm2_s"
+    upsets_per_bit_day: Optional[Positive] = Field(None, description="upsets of a bit a day")
+    cross_section_cm2_per_bit: Optional[Positive] = Field(
+        None,
+        description="cross section of a bit in cm2; needs flux_per_cm2_s",
     )
-    flux_per_cm2_s: Optional[float] = Field(
-        None, gt=0.0, description="particles through a cm2 in a second"
+    flux_per_cm2_s: Optional[Positive] = Field(
+        None, description="particles through a cm2 in a second"
     )
     exposure: Optional[str] = Field(
         None, description="how long upsets add up, with its unit: s, min, h, d or y (365.25 d)"
@@ -101,27 +107,28 @@ class Rate(Frozen):
         assert self.cross_section_cm2_per_bit is not None and self.flux_per_cm2_s is not None
         return self.cross_section_cm2_per_bit * self.flux_per_cm2_s
 
-    @property
-    def ber(self) -> float:
+    def ber(self, relaxation: float = 2.0) -> float:
         """BER after the exposure."""
         assert self.exposure is not None
-        return ber_after(self.per_bit_second, seconds(self.exposure))
+        return ber_after(self.per_bit_second, seconds(self.exposure), relaxation)
 
 
 _RATES = ("fit_per_mbit", "upsets_per_bit_day", "cross_section_cm2_per_bit")
 
 
-def ber_after(per_bit_second: float, time: float) -> float:
-    """BER after ``time`` seconds: the probability that a bit was upset an odd number of times."""
-    return -math.expm1(-2.0 * per_bit_second * time) / 2.0
+def ber_after(per_bit_second: float, time: float, relaxation: float = 2.0) -> float:
+    """BER after ``time`` seconds; of plain upsets the probability that a bit was upset an odd
+    number of times."""
+    return -math.expm1(-relaxation * per_bit_second * time) / relaxation
 
 
-def upsets_per_bit(ber: float) -> float:
-    """The inverse: lambda * t that leads to ``ber``. Raises ValueError from 1/2 on, which no time
-    leads to."""
-    if not 0.0 < ber < 0.5:
-        raise ValueError(f"a BER of {ber:g} is reached at no time: must be in (0, 0.5)")
-    return -math.log1p(-2.0 * ber) / 2.0
+def upsets_per_bit(ber: float, relaxation: float = 2.0) -> float:
+    """The inverse: lambda * t that leads to ``ber``. Raises ValueError from 1 / ``relaxation`` on,
+    which no time leads to."""
+    if not 0.0 < ber * relaxation < 1.0:
+        limit = 1.0 / relaxation
+        raise ValueError(f"a BER of {ber:g} is reached at no time: must be in (0, {limit:g})")
+    return -math.log1p(-relaxation * ber) / relaxation
 
 
 def in_all_units(per_bit_second: float, flux: Optional[float] = None) -> Dict[str, float]:

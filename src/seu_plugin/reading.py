@@ -103,6 +103,9 @@ class Reader:
         code = ratio.round().clamp_(*placed.grid)
         if words.dtype in HALF:
             differs = (code * scale).to(words.dtype) != words
+            for other in (code - 1, code + 1):  # too coarse to tell neighbouring codes apart
+                inside = (other >= placed.grid[0]) & (other <= placed.grid[1])
+                differs |= inside & ((other * scale).to(words.dtype) == words)
             off = (differs if usual is None else differs & usual).any()
         else:
             off = ratio.sub_(code).abs_().max()

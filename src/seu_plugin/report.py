@@ -61,6 +61,12 @@ def expected(sites: Iterable[SiteStatistics]) -> str:
     return rounded(sum(known)) if len(known) == len(sites) else "-"
 
 
+def nan_inf(sites: Iterable[SiteStatistics]) -> str:
+    """What to add to a line about ``sites`` if words were read as NaN or Inf."""
+    found = sum(s.nan_inf for s in sites)
+    return f"; {found:,} words read as NaN or Inf" if found else ""
+
+
 def campaign_table(summary: Summary) -> Table:
     """Accuracy by BER, with intervals over fault maps."""
     sure = f"{100 * summary.confidence:g} %"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO, Dict, List, Mapping, Optional, Tuple
 
 from .errors import ConfigError
@@ -130,6 +131,25 @@ def check_same_campaign(
         )
 
 
+def check_folder(folder: Path) -> None:
+    """Raise ConfigError, before anything is run, for a folder that cannot be written to, that
+    another process writes to, or whose files cannot be read."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    try:
+        with TemporaryDirectory(dir=there):
+            pass
+        if not (folder / TRIALS).exists():
+            return
+        with (folder / TRIALS).open("ab") as file:
+            _lock(file, folder)
+            empty = not file.tell()
+    except OSError as error:
+        raise ConfigError(f"output: cannot write to {folder} ({error.strerror})") from error
+    if not empty and not (folder / MANIFEST).exists():
+        raise ConfigError(f"output: {folder} has a {TRIALS} but no {MANIFEST}")
+    read_rows(folder / TRIALS)
+
+
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> Dict[str, Any]:
     """Nested mappings as one with dotted keys."""
     flat: Dict[str, Any] = {}
@@ -142,13 +162,16 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> Dict[str, Any]:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a file that a crash leaves either as it was or whole."""
+    """Write a file that a crash leaves either as it was or whole. Raises ConfigError."""
     partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8", newline="") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    try:
+        with partial.open("w", encoding="utf-8", newline="") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot write ({error.strerror})") from error
 
 
 def _lock(file: BinaryIO, folder: Path) -> None:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
-from rfquant_hooks.contract import BitWidths, Phase, PhaseOutcome, hookimpl
+from rfquant_hooks.contract import BitWidths, Phase, PhaseOutcome, hookimpl, setting
 
 from .bit_widths import (
     apply_bit_widths,
@@ -18,12 +18,12 @@ from .bit_widths import (
 from .config import SECTION, FaultInjectionSection
 from .devices import check_device, check_ranks_agree, rank
 from .errors import InjectionError, SeuError
+from .exposure import check_memory
 from .host_campaign import HostCampaign
 from .injector import FaultInjector
 from .protection import check_rules
-from .report import accuracy_lines, calibration_lines, expected
+from .report import accuracy_lines, calibration_lines, expected, nan_inf
 from .run_state import host_rng_restored
-from .site_memory import SiteMemory
 from .sites import check_grids, select_sites
 
 Run = Callable[[], PhaseOutcome]
@@ -33,7 +33,9 @@ _CALIBRATED = {"clean": "with clean weights", "faulty": "under the same upsets, 
 class Runtime:
     """Brackets the host's phases with the injector. Raises SeuError for a bad file at once."""
 
-    def __init__(self, section: FaultInjectionSection, config: Any = None) -> None:
+    def __init__(
+        self, section: FaultInjectionSection, config: Any = None, host: Optional[Path] = None
+    ) -> None:
         self.section = self.requested = section
         self.widths: Optional[BitWidths] = None
         self._active: List[FaultInjector] = []
@@ -42,6 +44,7 @@ class Runtime:
         self._calibrated = False  # since the last faulted run began
         with _at(f"{SECTION}."):
             check_device(section.device)
+        self._warn_of_training(config)
         self._campaign: Optional[HostCampaign] = None
         if section.campaign is not None:
             with _at(f"{SECTION}.campaign."):
@@ -49,7 +52,7 @@ class Runtime:
         source = section.bit_width_config
         if source is not None:
             with _at(f"{SECTION}.bit_width_config: "):
-                self.widths = read_bit_widths(find_file(source.path), source.index)
+                self.widths = read_bit_widths(find_file(source.path, host), source.index)
 
     @hookimpl
     def rfquant_model_built(self, config: Any, model: Any) -> None:
@@ -60,8 +63,7 @@ class Runtime:
             sites = select_sites(model, self.section.layers)
             check_grids(sites, self.section)
             check_rules(self.section.protection, {site.name: site.widest for site in sites})
-            for site in sites:
-                SiteMemory(site.name, site.words, site.widest, self.section)
+            check_memory(sites, self.section)
 
     @hookimpl
     def rfquant_bit_widths(self, config: Any) -> Optional[BitWidths]:
@@ -165,7 +167,7 @@ class Runtime:
             f"{what}: {sum(s.upsets for s in sites):,} upsets in "
             f"{sum(s.bits for s in sites):,} bits exposed, expected "
             f"{expected(sites)} (BER {injector.settings.ber:g}, "
-            f"seed {injector.seed})"
+            f"seed {injector.seed}){nan_inf(sites)}"
         )
         return outcome
 
@@ -192,9 +194,27 @@ class Runtime:
             injector.enable(widths_set_later)
             with injector:
                 yield
-            self._injected = True
+            self._injected = self._injected or injector.settings.injects or not self._asked
         finally:
             self._active.pop()
+
+    def _warn_of_training(self, config: Any) -> None:
+        """The published host never calls validate while it trains (main.py), so that a run may
+        end, hours later, without an injection; forks do call it."""
+        told = [key for key in ("eval", "search") if isinstance(setting(config or {}, key), bool)]
+        evaluates = any(setting(config or {}, key) for key in told)
+        if told and not evaluates and not self.section.enable_in_training:
+            off = ", ".join(f"{key}: false" for key in told)
+            self._say(
+                f"warning: the host is to train ({off}) and enable_in_training is false: unless it "
+                "evaluates as it trains, nothing will be injected, and the run ends with an error"
+            )
+
+    @property
+    def _asked(self) -> bool:
+        """Whether upsets are asked for in any phase."""
+        schedule = self.section.ber_by_epoch
+        return self.section.injects or (schedule is not None and schedule.highest > 0.0)
 
     def _say(self, line: str) -> None:
         if rank() == 0:
@@ -210,9 +230,10 @@ def _at(place: str) -> Iterator[None]:
         raise type(error)(f"{place}{error}") from error
 
 
-def find_file(path: str) -> Path:
-    """``path`` as seen from the working directory, or else from the host script's folder."""
-    beside_script = Path(sys.argv[0]).resolve().parent / path
+def find_file(path: str, host: Optional[Path] = None) -> Path:
+    """``path`` as seen from the working directory, or else from the host's folder: ``host``, or
+    that of the script that runs."""
+    beside_script = (host or Path(sys.argv[0]).resolve().parent) / path
     try:
         missing = not Path(path).exists()
     except OSError:  # a name too long, say: reading it tells why

@@ -11,8 +11,6 @@ from .fault_map import FaultMap
 from .forward_state import ForwardState
 from .statistics import SiteStatistics, check_upsets
 
-_UNUSED = "no forward used a stored bit of them (an activation of 32 bits is not quantized)"
-
 
 class Checked(Protocol):
     """Something that is exposed, and can say what it has seen."""
@@ -52,12 +50,16 @@ def check_injection(
     for target, several in statistics.items():
         if several and not any(one.bits for one in several):
             raise InjectionError(
-                f"{owner!r} was asked to inject into {target} and did not: {_UNUSED}"
+                f"{owner!r} was asked to inject into {target} and did not: {_unused([target])}"
             )
     # Of switchable BatchNorms and of float32 inputs most are not used: no reason to warn.
-    names = ", ".join(one.name for one in statistics["weights"] if not one.bits)
-    if names:
-        warnings.warn(f"{owner!r}: no forward passed through {names}", SeuWarning, stacklevel=5)
+    unexposed = [one for one in statistics["weights"] if not one.bits]
+    for why, names in (
+        ("no forward passed through", [s.name for s in unexposed if not s.forwards]),
+        (f"bits {state.settings.bits}: are none of", [s.name for s in unexposed if s.forwards]),
+    ):
+        if names:
+            warnings.warn(f"{owner!r}: {why} {', '.join(names)}", SeuWarning, stacklevel=5)
 
 
 def _check_given(
@@ -77,18 +79,31 @@ def _check_given(
 
 def _check_count(statistics: Sequence[SiteStatistics], state: ForwardState) -> None:
     settings = state.settings
+    if settings.mode != "exact_count" or not any(s.maps for s in statistics):
+        return
+    unused = [s.name for s in statistics if not s.maps]
+    if unused:
+        raise InjectionError(
+            f"mode exact_count: some of the {settings.upsets} upsets may lie in sites that no "
+            f"forward passed through ({', '.join(unused)}): exclude them in layers"
+        )
     maps = {s.maps for s in statistics}
-    if settings.mode == "exact_count" and len(maps) == 1:
+    if len(maps) == 1:
         made, wanted = sum(s.upsets for s in statistics), settings.upsets * max(maps)
         if made != wanted:
             raise InjectionError(f"self-check failed: {made} upsets were made, and {wanted} wanted")
+
+
+def _unused(targets: Sequence[str]) -> str:
+    hint = " (one of 32 bits is not quantized)" if "activations" in targets else ""
+    return f"no forward used a stored bit of them{hint}"
 
 
 def _why(exposed: Sequence[ExposedSite], state: ForwardState) -> str:
     if any(one.counter.forwards for one in exposed):
         return f"no word of its sites has a bit at the selected positions {state.settings.bits}"
     if not state.used_clean and any(one.calls for one in exposed):
-        return _UNUSED
+        return _unused(state.settings.targets)
     if not state.used_clean:
         return "not one forward passed through a selected site"
     return f"its sites were only used {' and '.join(state.used_clean)}, where it does not inject"

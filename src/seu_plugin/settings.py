@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Mapping, Optional, Tuple
+from typing import Annotated, Any, Literal, Mapping, Optional, Tuple
 
 from pydantic import (
     Field,
@@ -15,9 +15,17 @@ from pydantic import (
 )
 
 from .codecs import CODECS
-from .fields import BitSelection, Frozen, LayerSelection, bit_positions, integer, number
+from .fields import (
+    BitSelection,
+    Frozen,
+    LayerSelection,
+    OneOrMany,
+    bit_positions,
+    integer,
+    number,
+)
 from .layout import MemorySettings
-from .mechanisms import MODES, AsymmetricRates, ClusterSettings
+from .mechanisms import MODES, AsymmetricRates, ClusterSettings, relaxation
 from .protection import Rules
 from .rates import Rate
 from .seeding import SEED_LIMIT
@@ -62,10 +70,10 @@ class InjectionSettings(Frozen):
     memory: MemorySettings = Field(
         MemorySettings(), description="where bits lie, for clusters and protection"
     )
-    protection: Rules = Field(
+    protection: Annotated[Rules, OneOrMany()] = Field(
         (), description="codes that guard the memory; the first rule that names a site holds"
     )
-    targets: Tuple[Literal[TARGETS], ...] = Field(  # type: ignore[valid-type]
+    targets: Annotated[Tuple[Literal[TARGETS], ...], OneOrMany()] = Field(  # type: ignore[valid-type]
         ("weights",), min_length=1, description="what is exposed, of the selected layers: codes of "
         "weights and activations; float32 words of step sizes, BatchNorm and biases",
     )  # fmt: skip
@@ -119,10 +127,16 @@ class InjectionSettings(Frozen):
                 if not (isinstance(campaign, Mapping) and campaign.get("mission")):
                     raise ValueError("rate.exposure: required, for example 30 d")
             return {**values, "ber": 0.0}
-        if ber is not None and ber != rate.ber:
+        try:
+            made = rate.ber(_relaxation(values))
+        except ValidationError:
+            return {**values, "ber": 0.0}  # as above
+        if ber is not None and ber != made:
             raise ValueError(f"rate and ber exclude each other; received ber {ber!r}, and the rate "
-                             f"makes {rate.ber:g}")  # fmt: skip
-        return {**values, "ber": rate.ber}
+                             f"makes {made:g}")  # fmt: skip
+        if not 0.0 < made <= 1.0:
+            raise ValueError(f"rate: makes a BER of {made:g}, which must be above 0 and at most 1")
+        return {**values, "ber": made}
 
     @field_validator("protection", mode="before")
     @classmethod
@@ -132,6 +146,8 @@ class InjectionSettings(Frozen):
     @field_validator("stuck_at", mode="before")
     @classmethod
     def _not_a_bool(cls, value: Any) -> Any:
+        if value in ("0", "1"):
+            return int(value)
         return str(value).lower() if isinstance(value, bool) else value  # True == 1: say no to it
 
     @field_validator("targets", mode="before")
@@ -157,9 +173,16 @@ class InjectionSettings(Frozen):
         if self.mode == "exact_count" and self.ber > 0.0:
             raise ValueError("mode exact_count has upsets in place of ber")
         check_rates(self.mode, self.asymmetric, self.ber)
+        if self.protection and "weights" not in self.targets:
+            raise ValueError("protection is for weights, which targets leaves out")
         if self.targets != ("weights",) and self.mode in ("mbu", "exact_count"):
             raise ValueError(f"targets: mode {self.mode} is for weights only")
         return self
+
+    @property
+    def relaxation(self) -> float:
+        """How a physical rate makes a BER: :func:`~seu_plugin.mechanisms.relaxation`."""
+        return relaxation(self.mode, self.asymmetric, self.mbu)
 
     @property
     def injects(self) -> bool:
@@ -171,7 +194,7 @@ class InjectionSettings(Frozen):
     def _number(cls, value: Any) -> Any:
         return number(value, "must be a number in [0, 1], for example 1e-6")
 
-    @field_validator("seed", "trial", mode="before")
+    @field_validator("seed", "trial", "upsets", mode="before")
     @classmethod
     def _integer(cls, value: Any) -> Any:
         return integer(value)
@@ -185,6 +208,16 @@ class InjectionSettings(Frozen):
         if enabled and not any(getattr(self, name) for name in switches):
             raise ValueError(f"nothing to inject into: {', '.join(switches)} are all false")
         return self
+
+
+def _relaxation(values: Mapping[str, Any]) -> float:
+    """:func:`~seu_plugin.mechanisms.relaxation` of raw values. Raises ValidationError."""
+    clusters = values.get("mbu")
+    return relaxation(
+        values.get("mode", "ber"),
+        AsymmetricRates.model_validate(values.get("asymmetric") or {}),
+        None if clusters is None else ClusterSettings.model_validate(clusters),
+    )
 
 
 def check_rates(mode: str, rates: AsymmetricRates, ber: float) -> None:

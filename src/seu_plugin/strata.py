@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
+import numpy.typing as npt
 
 from .campaign_settings import Sensitivity
 from .errors import SiteError
-from .fault_map import BITS_LIMIT, FaultMap
+from .fault_map import BITS_LIMIT, FaultMap, distinct
 from .seeding import Stream
 from .trials import Trial, stratum
 
@@ -64,37 +65,34 @@ def place(trial: Trial, memory: Memory, seed: int, draw: int = 0) -> Dict[str, F
         if trial.site in (None, site)
     ]
     total = sum(words * len(bits) for _, words, bits in parts)
+    where = f"stratum {stratum(trial.site, trial.bit)}"
     if total >= BITS_LIMIT:
-        raise SiteError(f"stratum {stratum(trial.site, trial.bit)}: {total} bits are too many")
+        raise SiteError(f"{where}: {total} bits are too many")
     if total < trial.placed:
-        raise SiteError(
-            f"stratum {stratum(trial.site, trial.bit)}: {trial.placed} upsets do not fit into "
-            f"{total} bits"
-        )
-    positions: Dict[int, None] = {trial.number: None} if trial.exhaustive else {}
-    stream = Stream(seed, f"stratum {stratum(trial.site, trial.bit)}", trial.number, draw)
-    while len(positions) < trial.placed:
-        for position in stream.few_positions(trial.placed - len(positions), total):
-            positions[position] = None
+        raise SiteError(f"{where}: {trial.placed} upsets do not fit into {total} bits")
+    positions = np.array([trial.number] if trial.exhaustive else [], dtype=np.int64)
+    stream = Stream(seed, where, trial.number, draw)
+    while positions.size < trial.placed:
+        more = stream.positions(trial.placed - positions.size, total)
+        positions = distinct(np.concatenate((positions, more.astype(np.int64))))
     maps: Dict[str, FaultMap] = {}
     start = 0
     for site, words, bits in parts:
         end = start + words * len(bits)
-        here = sorted(p - start for p in positions if start <= p < end)
-        if here:
-            maps[site] = _fault_map([divmod(p, len(bits)) for p in here], bits)
+        first, last = np.searchsorted(positions, (start, end))
+        if first < last:
+            maps[site] = _fault_map(positions[first:last] - start, bits)
         start = end
     return maps
 
 
-def _fault_map(places: Sequence[Tuple[int, int]], bits: Sequence[int]) -> FaultMap:
-    masks: Dict[int, int] = {}
-    for word, index in places:
-        masks[word] = masks.get(word, 0) | 1 << bits[index]
+def _fault_map(positions: npt.NDArray[np.int64], bits: Sequence[int]) -> FaultMap:
+    """Of distinct positions, ascending: those of word 0 in the order of ``bits`` come first."""
+    words, which = np.divmod(positions, len(bits))
+    index = distinct(words)
+    masks = np.left_shift(1, np.array(bits, dtype=np.int64)[which]).astype(np.int32)
     return FaultMap(
-        np.array(list(masks), dtype=np.int64),
-        np.array(list(masks.values()), dtype=np.int32),
-        len(places),
+        index, np.bitwise_or.reduceat(masks, np.searchsorted(words, index)), positions.size
     )
 
 

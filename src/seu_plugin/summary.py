@@ -18,8 +18,9 @@ from .intervals import (
     t_interval,
 )
 from .mission import MissionSummary, mission_summary
+from .strata import is_exhaustive
 from .threshold import Threshold, estimate
-from .trials import Outcomes, TrialResult, stratum
+from .trials import Outcomes, Trial, TrialResult, stratum
 
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
@@ -116,8 +117,10 @@ def summarize(
     results: Sequence[TrialResult],
     campaign: CampaignSettings,
     strata: Mapping[str, int],
+    relaxation: float = 2.0,
 ) -> Summary:
-    """Tables of a campaign; ``strata`` are the words of each stratum by name.
+    """Tables of a campaign; ``strata`` are the words of each stratum by name; ``relaxation`` that
+    of the fault model (:func:`~seu_plugin.mechanisms.relaxation`).
 
     The order of ``results`` does not matter. Raises ConfigError if there is no trial.
     """
@@ -130,7 +133,8 @@ def summarize(
             by_ber.setdefault(result.trial.ber, []).append(result)
         else:
             name = stratum(result.trial.site, result.trial.bit)
-            by_stratum.setdefault(name, []).append(result)
+            if name in strata and _in_plan(result.trial, strata[name], campaign):
+                by_stratum.setdefault(name, []).append(result)
     bers, thresholds = [], []
     missions: List[MissionSummary] = []
     for architecture, before in enumerate(golden.metrics):
@@ -148,6 +152,7 @@ def summarize(
             mission = mission_summary(
                 campaign.mission, campaign.ber, before, numbered, campaign.confidence,
                 thresholds[-1] if thresholds else None, campaign.max_drop, architecture,
+                relaxation,
             )  # fmt: skip
             missions += [] if mission is None else [mission]
     by_site: Dict[str, int] = {}
@@ -172,6 +177,15 @@ def summarize(
         sample_size(max(golden.bits, 1), 0.01, campaign.confidence),
         tuple(missions),
     )
+
+
+def _in_plan(trial: Trial, stored_bits: int, campaign: CampaignSettings) -> bool:
+    """Whether a trial of a stratum is of the study that ``campaign`` plans now: an earlier one in
+    the same folder may have had other numbers of upsets."""
+    study = campaign.sensitivity
+    return study is not None and (trial.placed, trial.exhaustive) == (
+        study.placed(stored_bits), is_exhaustive(stored_bits, study),
+    )  # fmt: skip
 
 
 def _by_ber(

@@ -31,9 +31,10 @@ Drops = Mapping[float, Sequence[float]]
 class Threshold:
     """The BER at which the mean accuracy drop is ``max_drop`` percentage points.
 
-    ``ber`` is interpolated in log BER; ``low`` and ``high`` enclose it with ``confidence``. None:
-    no BER that was evaluated lies on that side (``low``: the drop is never shown to be less,
-    ``high``: never shown to be more). ``reached``: whether the mean is ``max_drop`` or more at any.
+    ``ber`` is interpolated in log BER (and log drop, where drops are above 0); ``low`` and ``high``
+    enclose it with ``confidence``. None: no BER that was evaluated lies on that side (``low``: the
+    drop is never shown to be less, ``high``: never shown to be more). ``reached``: whether the mean
+    is ``max_drop`` or more at any.
     """
 
     max_drop: float
@@ -146,5 +147,8 @@ def _interpolated(curve: Curve, bracket: Bracket, level: float) -> Optional[floa
     if left is None or right is None:
         return None
     values = dict(curve)
-    share = (level - values[left]) / (values[right] - values[left])
+    low, high = values[left], values[right]
+    if low > 0.0:  # drops rise as a power of the BER while upsets are few
+        low, high, level = math.log(low), math.log(high), math.log(level)
+    share = (level - low) / (high - low)
     return float(left * (right / left) ** share)

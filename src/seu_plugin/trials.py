@@ -98,11 +98,11 @@ class TrialResult:
             outcomes = values.pop("outcomes")
             result = cls(
                 trial,
-                tuple(values.pop("metrics")),
+                tuple(float(metric) for metric in values.pop("metrics")),
                 outcomes=None if outcomes is None else Outcomes(**outcomes),
                 **values,
             )
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise ConfigError(f"not a trial of a campaign ({error!r})") from error
         if trial.id != key:
             raise ConfigError(f"the row with id {key!r} describes trial {trial.id!r}")

@@ -13,7 +13,7 @@ import torch
 
 import toy
 from seu_plugin import Campaign
-from seu_plugin.errors import ConfigError, InjectionError
+from seu_plugin.errors import ConfigError, InjectionError, SiteError
 from seu_plugin.report_files import merged, summary_of, write_report
 from seu_plugin.results import TRIALS, read_rows
 from seu_plugin.trials import same
@@ -194,3 +194,37 @@ def test_a_mission_from_python(tmp_path):
     assert found.bers[-1] == pytest.approx((1 - math.exp(-0.06)) / 2)
     assert (tmp_path / "mission.png").stat().st_size > 5_000
     assert summary_of([tmp_path]).missions == (found,)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (0.98, "the golden run gave 0.98, which looks like a fraction"),
+        (None, "must return the top-1 accuracy in percent; received None"),
+        ("98 %", "must return the top-1 accuracy in percent; received '98 %'"),
+    ],
+)
+def test_an_accuracy_that_is_no_percentage_is_an_error(tmp_path, value, message):
+    model = toy.net()
+
+    def evaluate():
+        with torch.no_grad():
+            model(toy.batch())
+        return value
+
+    with pytest.raises(ConfigError, match=message):
+        Campaign(model, evaluate, ber=[0.1], trials=2, output=str(tmp_path / "r")).run()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"sensitivity": {"upsets": 200}, "ber": [0.1]}, "stratum conv1#0 has 72 bits"),
+        ({"mode": "exact_count", "upsets": 10**6, "ber": None}, "upsets: is 1,000,000, but the"),
+    ],
+)
+def test_upsets_that_do_not_fit_cost_no_trial(tmp_path, settings, message):
+    with pytest.raises((ConfigError, SiteError), match=message):
+        campaign(tmp_path, trials=4, threshold="grid", **settings).run()
+    rows = (tmp_path / "trials.jsonl").read_text().splitlines() if tmp_path.exists() else []
+    assert rows == []

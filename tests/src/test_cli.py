@@ -1,15 +1,24 @@
 """The seu command."""
 
 import json
+import re
+from pathlib import Path
 
+import jsonschema
 import pytest
 import torch
+import yaml
 from click.testing import CliRunner
 
 import toy
 from seu_plugin import Campaign, __version__
 from seu_plugin.cli import cli, main
 from seu_plugin.config import FaultInjectionSection
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = sorted((ROOT / "examples" / "configs").glob("*.yaml")) + sorted(
+    (ROOT / "examples" / "demo_host" / "configs").glob("eval_digits_*.yaml")
+)
 
 
 @pytest.fixture
@@ -59,7 +68,7 @@ def test_later_files_win(config):
     "text,message",
     [
         ("fault_injection: {bre: 1}", "fault_injection.bre: unknown key; received 1; did you mean"),
-        ("fault_injectoin: {ber: 1}", "has no section fault_injection; did you mean"),
+        ("fault_injectoin: {ber: 1}", "has no section fault_injection; is 'fault_injectoin' meant"),
         ("a: [", "is not YAML"),
         ("[]", "must be a mapping"),
         ("fault_injection: {ber: 0, bit_width_config: {path: no.json}}", "no.json: cannot read"),
@@ -182,4 +191,46 @@ def test_a_campaign_is_checked_without_running(call, tmp_path):
     path = tmp_path / "c.yaml"
     path.write_text(f"fault_injection: {{campaign: {{ber: [1e-3], output: {tmp_path / 'r'}}}}}")
     code, out, _ = call("check", path)
-    assert code == 0 and "campaign of 20 trials at each of 1 BERs" in out
+    assert code == 0 and "campaign of 20 trials at one BER" in out
+
+
+class Yaml12(yaml.SafeLoader):
+    """Reads 1e-3 as a number, as editors do."""
+
+
+Yaml12.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("+-0123456789")
+)
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_schema_admits_every_example(path):
+    schema = json.loads(CliRunner().invoke(cli, ["schema"]).output)
+    jsonschema.validate(yaml.load(path.read_text(), Yaml12), schema)
+
+
+@pytest.mark.parametrize("by", [{"ber": 2}, {"bre": 0.1}, {"campaign": {"sensitivity": {"by": 3}}}])
+def test_schema_refuses_mistakes(by):
+    schema = json.loads(CliRunner().invoke(cli, ["schema"]).output)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"fault_injection": by}, schema)
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_examples_are_checked_from_anywhere(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    host = ["--host", str(ROOT / "examples" / "demo_host")] if path.parent.name == "configs" else []
+    done = CliRunner().invoke(cli, ["check", str(path), *host])
+    assert done.exit_code == 0 and "fault_injection: ok" in done.output
+
+
+def test_a_check_looks_around_the_configuration(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    demo = ROOT / "examples" / "demo_host" / "configs" / "eval_digits_seu.yaml"
+    assert CliRunner().invoke(cli, ["check", str(demo)]).exit_code == 0
+
+
+@pytest.mark.parametrize("arguments", [["--ber", "nan"], ["--ber", "0.1", "--max-drop", "nan"]])
+def test_nan_is_in_no_range(arguments, tmp_path):
+    done = CliRunner().invoke(cli, ["protect", str(tmp_path), *arguments])
+    assert done.exit_code == 2 and "'nan' is not a finite number" in done.output

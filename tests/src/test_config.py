@@ -186,6 +186,34 @@ def test_abbreviations_and_capitals_find_their_name(section, hint):
         ),
         ("{targets: biases, campaign: {ber: 0.1, sensitivity: {}}}", "which targets leaves out"),
         ("{mode: exact_count, persistence: per_forward, campaign: {}}", "has static maps"),
+        (
+            "{mode: stuck_at, rate: {upsets_per_bit_day: 1.0e-3}, campaign: {mission: "
+            "{duration: 3 d}}}",
+            "a scrub does not mend",
+        ),
+        (
+            "{persistence: per_forward, rate: {upsets_per_bit_day: 1.0e-3}, campaign: {mission: "
+            "{duration: 3 d}}}",
+            "persistence is per_forward",
+        ),
+        (
+            "{targets: [weights, activations], rate: {upsets_per_bit_day: 1.0e-3}, campaign: "
+            "{mission: {duration: 3 d}}}",
+            "no memory holds activations",
+        ),
+        (
+            "{mode: mbu, mbu: {sizes: {4: 1}}, rate: {upsets_per_bit_day: 9, exposure: 9 d}}",
+            "rate: makes a BER of 2, which must be above 0 and at most 1",
+        ),
+        ("{rate: {fit_per_mbit: 1.0e-320, exposure: 1 s}}", "makes a BER of 0, which must be"),
+        ("{rate: {fit_per_mbit: .inf, exposure: 1 s}}", "rate.fit_per_mbit: .*finite"),
+        ("{campaign: {ray: {cpus: true}}}", "ray.cpus: must be a number; received True"),
+        (
+            "{enable_in_training: true, enable_in_inference: false, ber_by_epoch: "
+            "{shape: constant, start: 0.1, first_epoch: 3}}",
+            "shape constant has no use for first_epoch",
+        ),
+        ("{enabled: true}", r"ber: required key is missing \(or rate, or a campaign"),
         ("{ber: %s}" % 10**400, "is too large for a float64"),
         ("{campaign: {sensitivity: {upsets: 3, ber: 0.1}}}", "upsets and ber exclude each other"),
         ("{ber: 0.1, memory: {row_words: 10, interleaving: 4}}", "must divide row_words"),

@@ -240,9 +240,16 @@ def test_a_trial_that_does_not_inject_is_an_error(model, work):
     assert not any("forward" in vars(module) for module in model.modules())
 
 
-def test_other_weights_have_another_digest(model, work):
+@pytest.mark.parametrize("name", ["conv1.weight", "fc.bias", "conv3.quan_w_fn.s"])
+def test_another_model_has_another_digest(model, work, name):
+    digests = []
+    for _ in range(2):
+        with Evaluation(model, work, settings()) as evaluation:
+            evaluation.golden()
+            evaluation.trial(Trial(0, 0.3))
+        digests.append(evaluation.model_digest)
+    assert digests[0] == digests[1]
+    with torch.no_grad():
+        model.state_dict()[name].view(-1)[0] += 1e-4
     with Evaluation(model, work, settings()) as evaluation:
-        one = evaluation.weights_digest
-        with torch.no_grad():
-            model.conv1.weight[0, 0, 0, 0] += 1
-        assert evaluation.weights_digest != one
+        assert evaluation.model_digest != digests[0]

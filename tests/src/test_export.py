@@ -58,3 +58,9 @@ def test_a_missing_library_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pandas", None)
     with pytest.raises(ConfigError, match=r"pip install 'seu-plugin\[export\]'"):
         write_table(tmp_path / "t.csv", rows(), made_up.golden())
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.parquet"])
+def test_a_file_that_cannot_be_written_is_an_error(tmp_path, name):
+    with pytest.raises(ConfigError, match=rf"{name}.*: cannot write \(No such file"):
+        write_table(tmp_path / "none" / name, made_up.results(), made_up.golden())

@@ -9,7 +9,7 @@ from scipy import stats
 from seu_plugin import fault_map
 from seu_plugin.dense_map import draw_dense, free_buffers
 from seu_plugin.errors import SiteError
-from seu_plugin.fault_map import draw_fault_map
+from seu_plugin.fault_map import distinct, draw_fault_map
 from seu_plugin.seeding import Stream
 
 SEEDS = st.integers(0, 2**64 - 1)
@@ -147,3 +147,9 @@ def test_width_out_of_range_is_an_error(width):
 def test_site_of_too_many_bits_is_an_error():
     with pytest.raises(SiteError, match="2\\*\\*32"):
         draw(0, 2**29, 8, 1e-9)
+
+
+@given(st.lists(st.integers(-5, 60)))
+def test_distinct_values_are_those_of_a_set(values):
+    found = distinct(np.array(values, dtype=np.int64))
+    assert found.tolist() == sorted(set(values))

@@ -7,7 +7,7 @@ import torch
 
 import toy
 from seu_plugin import FaultInjector
-from seu_plugin.errors import ConfigError, InjectionError, SiteError
+from seu_plugin.errors import ConfigError, InjectionError
 
 MODES = {
     "stuck_at 0": {"mode": "stuck_at", "stuck_at": 0},
@@ -146,8 +146,38 @@ def test_exact_count_is_spread_over_sites_by_their_bits():
 
 
 def test_more_upsets_than_bits_is_an_error():
-    with pytest.raises(SiteError, match="do not fit into"):
-        outputs(toy.net(), mode="exact_count", upsets=10**8, seed=1)
+    injector = FaultInjector(toy.net(), mode="exact_count", upsets=10**8, seed=1)
+    with pytest.raises(ConfigError, match=r"upsets: is 100,000,000, but .* have 13,376 bits"):
+        injector.enable()
+
+
+def test_an_exact_count_needs_every_site_to_be_used():
+    model = toy.net()
+    with pytest.raises(InjectionError, match=r"may lie in sites .* \(conv2, conv3, fc\): exclude"):
+        with torch.no_grad(), FaultInjector(model, mode="exact_count", persistence="static"):
+            model.conv1(toy.batch())
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        ({"scheme": "tmr", "on_detected": "zero"}, "on_detected has no use with scheme tmr"),
+        ({"scheme": "none", "bits": "msb"}, "bits has no use with scheme none"),
+        ([{"scheme": "parity"}, {"scheme": "tmr"}], "1.layers: earlier rules hold for all of its"),
+        (
+            {"scheme": "tmr", "layers": {"include": "fc", "exclude": "fc"}},
+            "excludes all that it names",
+        ),
+    ],
+)
+def test_protection_that_would_do_nothing_is_an_error(rule, message):
+    with pytest.raises(ConfigError, match=message):
+        FaultInjector(toy.net(), ber=0.1, protection=rule)
+
+
+def test_protection_without_weights_among_the_targets_is_an_error():
+    with pytest.raises(ConfigError, match="protection is for weights, which targets leaves out"):
+        FaultInjector(toy.net(), ber=0.1, protection={"scheme": "tmr"}, targets=["activations"])
 
 
 @pytest.mark.parametrize(
@@ -177,7 +207,8 @@ def test_a_rule_for_a_site_that_is_not_there_is_an_error():
 
 
 def test_a_rule_for_bits_that_no_site_of_it_has_is_an_error():
-    rules = [{"scheme": "tmr", "bits": [0, 7]}, {"scheme": "tmr", "bits": [0, 8]}]
+    fc = {"layers": {"include": "fc"}}
+    rules = [{"scheme": "tmr", "bits": [0, 7], **fc}, {"scheme": "tmr", "bits": [0, 8]}]
     FaultInjector(toy.net(), ber=0.1, protection=rules[:1])
     with pytest.raises(ConfigError, match=r"protection\.1\.bits: none of its sites has a bit 8"):
         FaultInjector(toy.net(), ber=0.1, protection=rules)

@@ -1,14 +1,21 @@
 """From a sensitivity study to a plan."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 import made_up
-from seu_plugin.errors import ConfigError
+from seu_plugin.errors import ConfigError, InjectionError
 from seu_plugin.intervals import Interval
 from seu_plugin.planner import plan
-from seu_plugin.protect_command import Verdict, overlay, parts_of
+from seu_plugin.protect_command import (
+    Verdict,
+    independence_note,
+    overlay,
+    parts_of,
+    verdict,
+)
 
 SITES = made_up.SITES
 
@@ -74,5 +81,22 @@ def test_the_overlay_asks_for_one_ber_and_the_plan(tmp_path):
 )
 def test_a_target_holds_if_the_whole_interval_is_below(interval, told, holds):
     row = replace(made_up.summary().bers[0], drop_t=Interval(*interval))
-    verdict = Verdict(row, 1.0)
-    assert verdict.holds == holds and told in verdict.text()
+    found = Verdict(row, 1.0)
+    assert found.holds == holds and told in found.text()
+
+
+def test_the_verdict_is_that_of_the_planned_ber():
+    summary = made_up.summary()
+    for row in summary.bers:
+        assert verdict(summary, row.ber, 1.0).row == row
+        assert f"at BER {row.ber:g}:" in verdict(summary, row.ber, 1.0).text()
+    with pytest.raises(InjectionError, match="no trial at BER 0.5"):
+        verdict(summary, 0.5, 1.0)
+
+
+@pytest.mark.parametrize(("mode", "told"), [("ber", None), ("mbu", "the memory has mode mbu")])
+def test_a_plan_for_upsets_that_are_not_independent_says_so(monkeypatch, mode, told):
+    about = {"identity": {"section": {"mode": mode}}}
+    monkeypatch.setattr("seu_plugin.protect_command.merged", lambda folders: (about, None, None))
+    note = independence_note(Path("x"))
+    assert note is None if told is None else told in note

@@ -10,23 +10,24 @@ from pydantic import ValidationError
 from scipy import stats
 
 from seu_plugin.errors import ConfigError
+from seu_plugin.mechanisms import AsymmetricRates, ClusterSettings, relaxation
 from seu_plugin.rate_command import converted
 from seu_plugin.rates import Rate, ber_after, duration, in_all_units, seconds, upsets_per_bit
 
 
 def test_fit_per_mbit_by_hand():
     # 500 upsets in 1e9 h and 1e6 bits; 30 d are 720 h: 500 * 720 / (1e9 * 1e6) = 3.6e-10.
-    assert Rate(fit_per_mbit=500, exposure="30 d").ber == pytest.approx(3.6e-10, rel=1e-8)
+    assert Rate(fit_per_mbit=500, exposure="30 d").ber() == pytest.approx(3.6e-10, rel=1e-8)
 
 
 def test_a_binary_mbit_has_more_bits():
-    binary = Rate(fit_per_mbit=500, mbit="binary", exposure="30 d").ber
+    binary = Rate(fit_per_mbit=500, mbit="binary", exposure="30 d").ber()
     assert binary == pytest.approx(500 * 720 / (1e9 * 1048576), rel=1e-8)
 
 
 def test_upsets_per_bit_day_by_hand():
     # 1e-7 a day for 5 years of 365.25 d: 1.82625e-4 upsets a bit, so BER just below that.
-    ber = Rate(upsets_per_bit_day=1e-7, exposure="5 y").ber
+    ber = Rate(upsets_per_bit_day=1e-7, exposure="5 y").ber()
     assert ber == pytest.approx(1.82592e-4, rel=1e-5)
     assert ber == pytest.approx((1 - math.exp(-2 * 1.82625e-4)) / 2, rel=1e-12)
 
@@ -34,7 +35,7 @@ def test_upsets_per_bit_day_by_hand():
 def test_cross_section_by_hand():
     # 1e-14 cm2 in a beam of 1e5 /(cm2 s) for an hour: 1e-14 * 1e5 * 3600 = 3.6e-6.
     rate = Rate(cross_section_cm2_per_bit=1e-14, flux_per_cm2_s=1e5, exposure="1 h")
-    assert rate.ber == pytest.approx(3.6e-6, rel=1e-5)
+    assert rate.ber() == pytest.approx(3.6e-6, rel=1e-5)
 
 
 @given(st.floats(1e-15, 0.4999))
@@ -142,3 +143,31 @@ def test_any_rate_has_a_cross_section_at_a_flux():
 def test_what_does_not_go_together_is_an_error(rate, exposure, ber, message):
     with pytest.raises(ConfigError, match=message):
         converted(rate, exposure, ber, None)
+
+
+@pytest.mark.parametrize(
+    ("mode", "up", "down"),
+    [("ber", 1.0, 1.0), ("asymmetric", 0.3, 1.7), ("asymmetric", 1.0, 0.0), ("stuck_at", 1.0, 0.0)],
+)
+def test_the_ber_of_a_rate_is_that_of_cells_simulated_event_by_event(mode, up, down):
+    """A cell that holds a 0 turns at the rate ``up``, and back at ``down`` (stuck: never)."""
+    rates = AsymmetricRates(zero_to_one=up, one_to_zero=down) if down != up else AsymmetricRates()
+    generator, time, n = np.random.Generator(np.random.Philox(3)), 0.8, 200_000
+    clock, wrong = np.zeros(n), np.zeros(n, dtype=bool)
+    while True:
+        rate = np.where(wrong, down, up)
+        wait = generator.exponential(size=n) / np.where(rate > 0, rate, 1e-9)
+        clock += wait
+        if (clock > time).all():
+            break
+        wrong ^= clock <= time
+    expected = up * ber_after(1.0, time, relaxation(mode, rates, None))
+    error = math.sqrt(expected * (1 - expected) / n)
+    assert abs(wrong.mean() - expected) < 4 * error
+
+
+def test_clusters_of_one_size_leave_a_bit_wrong_as_often_as_single_upsets():
+    clusters = ClusterSettings(sizes={2: 1.0})
+    ber = ber_after(1.0, 0.5, relaxation("mbu", AsymmetricRates(), clusters))
+    start = ber / clusters.mean  # of an event at each cell; a bit lies in two clusters
+    assert 2 * start * (1 - start) == pytest.approx(ber_after(1.0, 0.5))

@@ -45,7 +45,7 @@ def test_every_code_under_every_mask(name, width):
 @settings(max_examples=200, deadline=None)
 @given(
     st.sampled_from([torch.float16, torch.bfloat16, torch.float32, torch.float64]),
-    st.integers(2, 8),
+    st.integers(2, 16),
     st.floats(1e-3, 1.0),
     st.integers(0, 2**31),
 )
@@ -59,10 +59,20 @@ def test_read_exactly_or_refused(dtype, width, step, seed):
     try:
         got = Reader(SITE).faulted(weights, place(masks, two.name, width), scale)
     except InjectionError as error:
-        assert dtype is torch.bfloat16 and width == 8 and "exactly" in str(error)
+        enough = {torch.bfloat16: 7, torch.float16: 10}  # bits of the significand, less one
+        assert width > enough[dtype] and "exactly" in str(error)
     else:
         assert got.dtype is dtype
         assert torch.equal(got, expected.to(dtype))
+
+
+@pytest.mark.parametrize(("dtype", "width"), [(torch.bfloat16, 10), (torch.float16, 13)])
+def test_codes_that_half_precision_cannot_tell_apart_are_refused(dtype, width):
+    scale = torch.tensor(0.0173)
+    codes = grid("twos_complement", width)
+    placed = place(torch.ones_like(codes), "twos_complement", width)
+    with pytest.raises(InjectionError, match="exactly,"):
+        Reader(SITE).faulted((codes * scale).to(dtype), placed, scale)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,7 @@ from seu_plugin.results import (
     MANIFEST,
     TRIALS,
     ResultStore,
+    check_folder,
     check_same_campaign,
     read_manifest,
     read_rows,
@@ -155,3 +157,32 @@ def test_files_are_replaced_as_a_whole(tmp_path):
     write_whole(path, json.dumps([2]))
     assert path.read_text() == "[2]"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_is_checked_before_anything_is_run(tmp_path):
+    check_folder(tmp_path / "a" / "b")
+    assert not (tmp_path / "a").exists()
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="output: cannot write to"):
+        check_folder(tmp_path / "file" / "x")
+    with pytest.raises(ConfigError, match="output: cannot write to"):
+        check_folder(Path("/proc/x"))
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"), [("{}\n", "no manifest.json"), ("nonsense\n", "no manifest.json")]
+)
+def test_rows_without_a_manifest_are_found_before_anything_is_run(tmp_path, rows, message):
+    (tmp_path / TRIALS).write_text(rows)
+    with pytest.raises(ConfigError, match=message):
+        check_folder(tmp_path)
+    (tmp_path / MANIFEST).write_text("{}")
+    with pytest.raises(ConfigError, match="trials.jsonl, line 1"):
+        check_folder(tmp_path)
+
+
+def test_a_metric_that_is_no_number_is_named_by_its_line(tmp_path):
+    row = {**TrialResult(Trial(0, 1e-3), (98.0,)).row(), "metrics": ["x"]}
+    (tmp_path / TRIALS).write_text(json.dumps(row) + "\n")
+    with pytest.raises(ConfigError, match="line 1: not a trial of a campaign"):
+        read_rows(tmp_path / TRIALS)

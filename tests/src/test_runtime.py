@@ -301,3 +301,46 @@ def test_files_are_found_from_the_working_directory_or_beside_the_script(tmp_pat
     assert find_file("a.json").resolve() == there / "a.json"
     (here / "a.json").touch()
     assert find_file("a.json").resolve() == here / "a.json"
+
+
+def by_epoch(**schedule):
+    section = {"enable_in_training": True, "enable_in_inference": False, "ber_by_epoch": schedule}
+    return Runtime(parse_section(section))
+
+
+def test_a_schedule_that_never_injected_is_an_error_at_the_end():
+    model = toy.net().train()
+    plugin = by_epoch(shape="steps", steps={20: 1e-3})
+    plugin.rfquant_run_phase(phase("train", model, epoch=0), forward(model))
+    with pytest.raises(InjectionError, match="ended without an injection"):
+        plugin.rfquant_unconfigure(error=None)
+    plugin.rfquant_run_phase(phase("train", model, epoch=20), forward(model))
+    plugin.rfquant_unconfigure(error=None)
+
+
+def test_a_schedule_of_zeros_asks_for_nothing():
+    model = toy.net().train()
+    plugin = by_epoch(shape="constant", start=0)
+    plugin.rfquant_run_phase(phase("train", model, epoch=0), forward(model))
+    plugin.rfquant_unconfigure(error=None)
+
+
+@pytest.mark.parametrize(
+    ("config", "training", "warned"),
+    [
+        ({"eval": False, "search": False}, False, True),
+        ({"eval": True, "search": False}, False, False),
+        ({"eval": False, "search": False}, True, False),
+        ({}, False, False),
+    ],
+)
+def test_training_without_upsets_is_warned_of_before_it_begins(config, training, warned, capsys):
+    Runtime(parse_section({"ber": 1e-3, "enable_in_training": training}), config)
+    assert ("nothing will be injected" in capsys.readouterr().out) == warned
+
+
+def test_words_read_as_nan_are_told_of_in_training(capsys):
+    model = toy.net().train()
+    plugin = runtime(ber=0.05, enable_in_training=True, targets=["batch_norm"])
+    plugin.rfquant_run_phase(phase("train", model, epoch=0), forward(model))
+    assert "words read as NaN or Inf" in capsys.readouterr().out

@@ -102,3 +102,30 @@ def test_a_summary_is_a_json_document():
 def test_no_trial_is_an_error():
     with pytest.raises(ConfigError, match="has no trial yet"):
         summary([])
+
+
+def placed(number, upsets, drop, exhaustive=False):
+    return TrialResult(Trial(number, None, "fc", 7, upsets, exhaustive), (98.0 - drop,))
+
+
+def test_drops_per_upset_are_of_the_study_that_is_planned_now():
+    earlier = [placed(n, 1, 1.0) for n in range(3)]
+    now = [placed(n, 50, 5.0 + n) for n in range(3)]
+    for study, drop in (({}, 1.0), ({"upsets": 50}, 6.0 / 50)):
+        (found,) = summary([*earlier, *now], {"fc#7": 1000}, sensitivity=study).sensitivity
+        assert (found.trials, found.drop) == (3, pytest.approx(drop))
+
+
+def test_a_study_that_became_exhaustive_leaves_its_sample_out():
+    sample = [placed(n, 1, 9.0) for n in range(2)]
+    every = [placed(n, 1, 1.0, exhaustive=True) for n in range(4)]
+    (found,) = summary([*sample, *every], {"fc#7": 4}, sensitivity={"trials": 5}).sensitivity
+    assert (found.trials, found.exhaustive, found.drop) == (4, True, 1.0)
+
+
+def test_what_protection_did_is_a_mean_over_fault_maps():
+    rows = [result(i, 1e-3, 98.0, residual=2 * i, corrected=i, detected=0) for i in range(3)]
+    (ber,) = summary(rows).bers
+    assert (ber.residual, ber.corrected, ber.detected) == (2.0, 1.0, 0.0)
+    (ber,) = summary([result(0, 1e-3, 98.0)]).bers
+    assert ber.residual is None

@@ -315,3 +315,19 @@ def test_a_target_that_no_forward_used_is_an_error(targets):
     model = toy.net()  # conv1 takes its input as float32
     with pytest.raises(InjectionError, match="did not: no forward used a stored bit of them"):
         outputs(model, ber=0.02, targets=targets, layers="conv1")
+
+
+@pytest.mark.parametrize("ber", [0.0, 1e-3])
+def test_training_may_begin_with_step_sizes_that_hold_nothing_yet(ber):
+    model = toy.net(warm=False).train()
+    settings = {"ber": ber, "seed": 1, "targets": ["weights", "step_sizes"]}
+    with FaultInjector(model, **settings) as injector:
+        model(toy.batch())
+        first = injector.statistics()["conv2.quan_a_fn.s"].maps
+        model(toy.batch())
+    assert first == 0 < injector.statistics()["conv2.quan_a_fn.s"].maps
+
+
+def test_evaluation_with_step_sizes_that_hold_nothing_yet_is_an_error():
+    with pytest.raises(InjectionError, match="has no value at width 4 yet"):
+        outputs(toy.net(warm=False), ber=1e-3, targets=["weights", "step_sizes"])
