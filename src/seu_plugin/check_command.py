@@ -9,7 +9,7 @@ import yaml
 
 from .config import SECTION, parse_section
 from .errors import BitWidthError, ConfigError, nearest
-from .runtime import Runtime
+from .runtime import Runtime, is_there
 
 
 def checked(config: Sequence[Path], host: Optional[Path] = None) -> List[str]:
@@ -28,13 +28,13 @@ def checked(config: Sequence[Path], host: Optional[Path] = None) -> List[str]:
     if not section.enabled:
         return [f"{SECTION}: ok; not enabled, so the host runs as without it"]
     source = section.bit_width_config
-    if host is None and source is not None and not Path(source.path).exists():
+    if host is None and source is not None and not is_there(Path(source.path)):
         above = [folder for path in config for folder in path.resolve().parents]
-        host = next((folder for folder in above if (folder / source.path).exists()), None)
+        host = next((folder for folder in above if is_there(folder / source.path)), None)
     try:
         runtime = Runtime(section, merged, host)
     except BitWidthError as error:
-        if host is None and source is not None and not Path(source.path).exists():
+        if host is None and source is not None and not is_there(Path(source.path)):
             raise BitWidthError(f"{error}; the host's folder can be named with --host") from error
         raise
     phases = [

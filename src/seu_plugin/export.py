@@ -65,7 +65,7 @@ def write_table(path: Path, results: Sequence[TrialResult], golden: TrialResult)
         else:
             table.to_parquet(path, index=False)
     except OSError as error:
-        raise ConfigError(f"{path}: cannot write ({error.strerror})") from error
+        raise ConfigError(f"{path}: cannot write ({error.strerror or error})") from error
     except ImportError as error:
         raise ConfigError(
             f"{path}: needs pandas and pyarrow: pip install 'seu-plugin[export]'"

@@ -234,8 +234,13 @@ def find_file(path: str, host: Optional[Path] = None) -> Path:
     """``path`` as seen from the working directory, or else from the host's folder: ``host``, or
     that of the script that runs."""
     beside_script = (host or Path(sys.argv[0]).resolve().parent) / path
-    try:
-        missing = not Path(path).exists()
-    except OSError:  # a name too long, say: reading it tells why
-        missing = False
+    missing = not is_there(Path(path))
     return beside_script if missing and beside_script.parent.is_dir() else Path(path)
+
+
+def is_there(path: Path) -> bool:
+    """Whether ``path`` exists; a name that cannot, too: reading it tells why."""
+    try:
+        return path.exists()
+    except OSError:
+        return True

@@ -90,7 +90,7 @@ def test_the_verdict_is_that_of_the_planned_ber():
     for row in summary.bers:
         assert verdict(summary, row.ber, 1.0).row == row
         assert f"at BER {row.ber:g}:" in verdict(summary, row.ber, 1.0).text()
-    with pytest.raises(InjectionError, match="no trial at BER 0.5"):
+    with pytest.raises(InjectionError, match=r"no trial at BER 0\.5"):
         verdict(summary, 0.5, 1.0)
 
 

@@ -177,7 +177,7 @@ def test_rows_without_a_manifest_are_found_before_anything_is_run(tmp_path, rows
     with pytest.raises(ConfigError, match=message):
         check_folder(tmp_path)
     (tmp_path / MANIFEST).write_text("{}")
-    with pytest.raises(ConfigError, match="trials.jsonl, line 1"):
+    with pytest.raises(ConfigError, match=r"trials\.jsonl, line 1"):
         check_folder(tmp_path)
 
 
