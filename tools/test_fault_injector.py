@@ -20,22 +20,30 @@ import sys
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 import torch
 import yaml
 from rich.console import Console
 from rich.table import Table
 
-from rfquant_hooks.contract import BitWidths, Phase, PhaseOutcome, PluginError, hookimpl
+from rfquant_hooks.contract import (
+    BitWidths,
+    Phase,
+    PhaseOutcome,
+    PluginError,
+    hookimpl,
+    setting,
+)
 from rfquant_hooks.launcher import launch
 from rfquant_hooks.patching import Patches
 from seu_plugin import FaultInjector
 from seu_plugin.bit_widths import apply_bit_widths, check_bit_widths, read_bit_widths
-from seu_plugin.config import parse_settings
+from seu_plugin.config import SECTION, parse_settings
 from seu_plugin.devices import rank
 from seu_plugin.errors import ConfigError, InjectionError
 from seu_plugin.report import injection_table
+from seu_plugin.runtime import find_file
 from seu_plugin.sites import Site
 
 Batch = Tuple[torch.Tensor, torch.Tensor]
@@ -47,7 +55,11 @@ def parse(argv: Optional[List[str]] = None) -> argparse.Namespace:
     )
     parser.add_argument("--config", nargs="+", required=True, metavar="YAML",
                         help="the host's configuration; later files win")  # fmt: skip
-    parser.add_argument("--bit_width_config", metavar="JSON", help="searched bit widths to apply")
+    parser.add_argument(
+        "--bit_width_config",
+        metavar="JSON",
+        help="searched bit widths to apply (the YAML section's)",
+    )
     parser.add_argument("--config_index", type=int, default=0, metavar="N",
                         help="which configuration of the JSON (0)")  # fmt: skip
     parser.add_argument("--ber", default="1e-3", help="bit error rate (1e-3)")
@@ -81,6 +93,17 @@ class InjectorTest:
             self.widths = read_bit_widths(options.bit_width_config, options.config_index)
         self.verdicts: List[Tuple[str, bool, str]] = []
         self._undo = ExitStack()
+
+    @hookimpl
+    def rfquant_configure(self, config: Any) -> None:
+        """Without the option, the widths are those of the YAML's section."""
+        section = setting(config, SECTION)
+        source = section.get("bit_width_config") if isinstance(section, Mapping) else None
+        if self.widths is None and isinstance(source, Mapping):
+            path = find_file(str(source.get("path")), self.options.host)
+            self.widths = read_bit_widths(path, int(source.get("index", 0)))
+        said = "the host's own" if self.widths is None else self.widths.source
+        say(f"bit widths: {said}")
 
     @hookimpl
     def rfquant_bit_widths(self, config: Any) -> Optional[BitWidths]:

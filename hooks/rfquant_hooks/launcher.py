@@ -7,6 +7,7 @@ import builtins
 import io
 import sys
 from contextlib import ExitStack
+from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Dict, List, Mapping, Optional, Sequence
@@ -82,6 +83,7 @@ def parse(argv: Sequence[str], offered: Optional[Mapping[str, str]] = None) -> a
         action=_ListRepairs,
         help="show the defects that are mended where a host has them, and exit",
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {_version()}")
     parser.add_argument(
         "--local-rank",
         "--local_rank",
@@ -106,6 +108,13 @@ def parse(argv: Sequence[str], offered: Optional[Mapping[str, str]] = None) -> a
     if not Path(options.script).is_file():
         parser.error(f"script not found: {options.script}")
     return options
+
+
+def _version() -> str:
+    try:
+        return metadata.version("seu-plugin")
+    except metadata.PackageNotFoundError:  # run from its source
+        return "unknown"
 
 
 def _own_arguments(argv: Sequence[str], with_value: Sequence[str]) -> int:

@@ -38,7 +38,12 @@ def ber_curve(summary: Summary, results: Sequence[TrialResult], architecture: in
     )
     sure = f"{100 * summary.confidence:g} %"
     axes.plot(bers, [row.mean for row in rows], "o-", ms=4, color=_MEAN, label=f"mean, {sure}")
-    axes.plot(bers, [row.worst for row in rows], "--", lw=1, color=_WORST, label="worst trial")
+    alone = len(rows) == 1  # no line shows then, and no band
+    axes.plot(bers, [row.worst for row in rows], "--", lw=1, color=_WORST, label="worst trial",
+              marker="v" if alone else None)  # fmt: skip
+    if alone:
+        ends = (golden - rows[0].drop_t.high, golden - rows[0].drop_t.low)
+        axes.plot(bers * 2, ends, "-", lw=2, color=_MEAN, alpha=0.5)
     axes.axhline(golden, color=_GOLDEN, lw=1, ls=":", label=f"golden run, {golden:.2f} %")
     if architecture < len(summary.thresholds):
         threshold = summary.thresholds[architecture]

@@ -48,11 +48,18 @@ def report_page(
         confidence=f"{100 * summary.confidence:g} %",
         architectures=architectures,
         sensitivity=_data_uri(sensitivity_map(summary)),
+        upsets_by_site=_in_order(summary.upsets_by_site, manifest),
         setup=_setup(manifest),
         command=shlex.join(command) if command else None,
         cwd=manifest.get("cwd"),
         sources=sources,
     )
+
+
+def _in_order(upsets: Mapping[str, int], manifest: Mapping[str, Any]) -> Mapping[str, int]:
+    """Sites in the order of the model, and what is not of weights after them."""
+    order = {site: n for n, site in enumerate(manifest.get("identity", {}).get("widths", {}))}
+    return dict(sorted(upsets.items(), key=lambda item: (order.get(item[0], len(order)), item[0])))
 
 
 def _mission(summary: Summary, architecture: int) -> Mapping[str, Any]:

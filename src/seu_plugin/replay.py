@@ -24,6 +24,15 @@ class Replay(NamedTuple):
         return same(self.then, self.now)
 
 
+def _as_written(trial: str) -> str:
+    """1e-3:7 as trials.jsonl has it, 0.001:7."""
+    ber, colon, number = trial.partition(":")
+    try:
+        return f"{float(ber)!r}{colon}{number}"
+    except ValueError:
+        return trial
+
+
 def replay(folder: Path, trial: str) -> Replay:
     """Start the host of the campaign in ``folder`` again and run one trial, by its id.
 
@@ -33,7 +42,7 @@ def replay(folder: Path, trial: str) -> Replay:
     manifest = read_manifest(folder)
     rows = {result.trial.id: result for result in read_rows(folder / TRIALS)[0]}
     golden = rows.pop("golden", None)
-    then = rows.get(trial)
+    then = rows.get(trial) or rows.get(_as_written(trial))
     if then is None or golden is None:
         raise ConfigError(
             f"{folder / TRIALS}: has no trial {trial!r}{did_you_mean(trial, rows)} (an id is, for "

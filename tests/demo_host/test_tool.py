@@ -27,6 +27,15 @@ def test_every_verdict_holds(demo):
     assert "layer1.0.conv1" in done.stdout
 
 
+def test_without_the_option_the_sections_widths_are_tested(demo):
+    with_option = tool(demo, "--ber", "1e-3").stdout
+    command = ["--config", demo.folder / "configs" / "eval_digits_seu.yaml", "--host", demo.folder]
+    done = demo.call(TOOL, *command, "--ber", "1e-3")
+    assert f"bit widths: {demo.folder / WIDTHS}" in done.stdout
+    table = [line for line in with_option.splitlines() if line.startswith("│ layer")]
+    assert table and all(line in done.stdout for line in table)
+
+
 def test_inference_is_tested_if_nothing_is_asked_for(demo):
     assert "injected" in verdicts(tool(demo, "--ber", "1e-3", "--seed", "7"))
 
