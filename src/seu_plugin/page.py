@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Mapping, Optional, Sequence
 
 from .figures import ber_curve, mission_curve, outcome_bars, sensitivity_map
-from .summary import Summary
+from .summary import Summary, rounded
 from .trials import TrialResult
 
 _TEMPLATES = Path(__file__).with_name("templates")
@@ -31,6 +31,7 @@ def report_page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["rounded"] = rounded
     architectures = [
         {
             "golden": golden,

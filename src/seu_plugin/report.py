@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from .statistics import SiteStatistics
-from .summary import Summary
+from .summary import Summary, rounded
 
 
 def injection_table(sites: Sequence[SiteStatistics], seed: Optional[int]) -> Table:
@@ -91,11 +91,6 @@ def campaign_table(summary: Summary) -> Table:
             row.append(f"{100 * b.exceeding:.0f} %")
         table.add_row(*([str(b.architecture)] if several else []), *row)
     return table
-
-
-def rounded(number: float) -> str:
-    """Four digits, or all before the point where there are more."""
-    return f"{number:,.0f}" if number >= 1000 else f"{number:.4g}"
 
 
 def print_table(table: Table) -> None:

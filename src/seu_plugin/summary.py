@@ -25,6 +25,11 @@ from .trials import Outcomes, Trial, TrialResult, stratum
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
+def rounded(number: float) -> str:
+    """Four digits, or all before the point where there are more."""
+    return f"{number:,.0f}" if number >= 1000 else f"{number:.4g}"
+
+
 @dataclass(frozen=True)
 class BerSummary:
     """One architecture at one BER. Accuracies in percent, drops in percentage points.
