@@ -37,6 +37,8 @@ def read_bit_widths(json_path: PathLike, config_index: int = 0) -> BitWidths:
         hint = did_you_mean("configurations", data) if isinstance(data, dict) else ""
         raise BitWidthError(f"{path}: must be an object with a list 'configurations'{hint}")
     configurations = data["configurations"]
+    if not configurations:
+        raise BitWidthError(f"{path}: its list 'configurations' is empty")
     is_index = isinstance(config_index, int) and not isinstance(config_index, bool)
     if not is_index or not 0 <= config_index < len(configurations):
         raise BitWidthError(

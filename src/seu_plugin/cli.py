@@ -29,6 +29,19 @@ class Finite(click.FloatRange):
         return number
 
 
+class Count(click.IntRange):
+    """A whole number, 42.8e6 say."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int:
+        try:
+            whole = float(value)
+        except (TypeError, ValueError):
+            whole = math.nan
+        if math.isfinite(whole) and whole == int(whole) and not str(value).strip().isdigit():
+            value = int(whole)
+        return int(super().convert(value, param, ctx))
+
+
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 FOLDER_TO_BE = click.Path(file_okay=False, path_type=Path)
 
@@ -80,7 +93,7 @@ def schema() -> None:
 @click.option("--flux", type=float, help="Particles through a cm2 in a second.")
 @click.option("--exposure", help="How long upsets add up, for example 30d: s, min, h, d, y.")
 @click.option("--ber", type=float, help="Bit error rate, to be converted back.")
-@click.option("--bits", type=click.IntRange(min=1), help="Stored bits, to say how many are wrong.")
+@click.option("--bits", type=Count(min=1), help="Stored bits, to say how many are wrong.")
 def rate(
     fit_per_mbit: Optional[float],
     mbit: Optional[str],
@@ -164,7 +177,7 @@ def compare(first: Path, second: Path, confidence: float, picture: Optional[Path
               help="Bit error rate of the memory.")  # fmt: skip
 @click.option("--max-drop", type=Finite(0.0, 100.0, True), default=1.0,
               show_default=True, help="Target: accuracy drop in percentage points.")  # fmt: skip
-@click.option("--budget", type=click.IntRange(min=0), help="At most so many extra bits.")
+@click.option("--budget", type=Count(min=0), help="At most so many extra bits.")
 @click.option("--scheme", "schemes", multiple=True, type=click.Choice(SCHEMES[1:]),
               help="Allow only these; can be given several times. Default: all.")  # fmt: skip
 @click.option("--on-detected", type=click.Choice(["reload", "zero", "keep"]), default="reload",

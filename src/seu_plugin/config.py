@@ -207,6 +207,8 @@ def _line(model: Any, root: str, error: Any) -> str:
     if keys[-1] == "ber" and kind != "value_error":
         message = "must be a number in [0, 1]"
     hint = ""
+    if kind == "model_type":
+        hint = f"; its keys are {', '.join(_fields(model, keys))}"
     if kind == "literal_error":
         allowed = re.findall(r"[\w.]+", str(error["ctx"]["expected"]).replace(" or ", " "))
         message = f"allowed are {', '.join(allowed)}"

@@ -35,6 +35,8 @@ def converted(
         raise ConfigError(f"rate: --flux must be above 0; received {flux:g}")
     if "cross_section_cm2_per_bit" not in known:  # the flux that a cross section is told for
         known.pop("flux_per_cm2_s", None)
+    if set(known) == {"mbit"}:  # FIT are told in both
+        del known["mbit"]
     try:
         often = Rate(**known).per_bit_second if known else None
     except ValidationError as error:
@@ -58,6 +60,8 @@ def converted(
     lines = [f"{value:<12.6g} {unit}" for unit, value in in_all_units(often, flux).items()]
     if time is None and per_bit is not None:
         time = per_bit / often
+    if time is None and bits is not None:
+        raise ConfigError("rate: --bits counts wrong bits after --exposure, which is not given")
     if time is not None:
         ber = ber_after(often, time)
         lines += [

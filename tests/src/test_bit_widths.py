@@ -63,6 +63,7 @@ def test_missing_file_names_it_and_its_neighbour(write):
         (one(weight_bits=[4, True]), r"weight_bits\[1\]"),
         (one(act_bits=[0, 4]), r"act_bits\[0\]"),
         (one(act_bits=[]), "must be a list of integers"),
+        ({"configurations": []}, "its list 'configurations' is empty"),
         ({"configurations": [{"weights_bits": [1], "act_bits": [1]}]}, "has no 'weight_bits'"),
     ],
 )

@@ -213,6 +213,7 @@ def test_abbreviations_and_capitals_find_their_name(section, hint):
             "{shape: constant, start: 0.1, first_epoch: 3}}",
             "shape constant has no use for first_epoch",
         ),
+        ("{ber: 0.1, layers: conv1}", "layers: must be a .*'conv1'; its keys are include, exclude"),
         ("{enabled: true}", r"ber: required key is missing \(or rate, or a campaign"),
         ("{ber: %s}" % 10**400, "is too large for a float64"),
         ("{campaign: {sensitivity: {upsets: 3, ber: 0.1}}}", "upsets and ber exclude each other"),

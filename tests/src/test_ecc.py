@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from seu_plugin.ecc import SECDED, parity
+from seu_plugin.residual import residual
 
 
 def patterns(code, upsets):
@@ -92,15 +93,20 @@ def test_residual_word_failures_follow_the_binomial_closed_form(code, ber):
     decoded = code.decode(data, check)
     count = upset.sum(axis=1)
     probability = [math.comb(n, k) * ber**k * (1 - ber) ** (n - k) for k in range(3)]
+    law = residual(code, ber)
     expected = {
         "right": probability[0] + probability[1],
         "detected double": probability[2],
         "three or more": 1 - sum(probability),
+        "three or more, given up": law.detected - probability[2],
+        "three or more, miscorrected": law.corrected - probability[1],
     }
     seen = {
         "right": (count <= 1) & (decoded.data == 0) & ~decoded.detected,
         "detected double": (count == 2) & decoded.detected,
         "three or more": count >= 3,
+        "three or more, given up": (count >= 3) & decoded.detected,
+        "three or more, miscorrected": (count >= 3) & decoded.corrected,
     }
     for name, p in expected.items():
         z = (seen[name].sum() - words * p) / math.sqrt(words * p * (1 - p) + 1e-9)

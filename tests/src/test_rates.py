@@ -4,11 +4,13 @@ import math
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy import stats
 
+from seu_plugin.cli import cli
 from seu_plugin.errors import ConfigError
 from seu_plugin.mechanisms import AsymmetricRates, ClusterSettings, relaxation
 from seu_plugin.rate_command import converted
@@ -143,6 +145,29 @@ def test_any_rate_has_a_cross_section_at_a_flux():
 def test_what_does_not_go_together_is_an_error(rate, exposure, ber, message):
     with pytest.raises(ConfigError, match=message):
         converted(rate, exposure, ber, None)
+
+
+def test_wrong_bits_need_an_exposure():
+    with pytest.raises(ConfigError, match="--bits counts wrong bits after --exposure"):
+        converted({"fit_per_mbit": 1.0}, None, None, 1000)
+
+
+def test_the_unit_of_a_mbit_alone_is_no_rate():
+    given = converted({"mbit": "binary"}, "1 h", 1e-6, None)
+    assert given == converted({}, "1 h", 1e-6, None)
+
+
+@pytest.mark.parametrize("bits", ["42800000", "42.8e6"])
+def test_bits_may_be_written_with_an_exponent(bits):
+    arguments = ["rate", "--fit-per-mbit", "500", "--exposure", "30d", "--bits", bits]
+    assert "wrong bits of 42,800,000" in CliRunner().invoke(cli, arguments).output
+
+
+@pytest.mark.parametrize("bits", ["1.5", "nan", "-3", "many"])
+def test_bits_that_are_no_count_are_refused(bits):
+    arguments = ["rate", "--fit-per-mbit", "500", "--exposure", "30d", "--bits", bits]
+    done = CliRunner().invoke(cli, arguments)
+    assert done.exit_code == 2 and "--bits" in done.output
 
 
 @pytest.mark.parametrize(
