@@ -52,6 +52,11 @@ class MapDrawer:
         self._settings, self._given = settings, given
         self._memories = {}
 
+    @property
+    def placed(self) -> bool:
+        """Whether upsets are placed in data bits, not drawn at a rate."""
+        return self._given is not None or self._exact is not None
+
     def memory(self, width: int) -> SiteMemory:
         """The memory of the site at ``width``. Raises ConfigError if it does not fit."""
         if width not in self._memories:

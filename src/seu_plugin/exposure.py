@@ -212,7 +212,8 @@ class ExposedSite:
             counter.maps += 1
             counter.words += self.site.words
             counter.bits += self.site.words * bin(memory.exposed).count("1")
-            counter.check_bits += memory.exposed_extra_bits
+            if not self._drawer.placed:  # of those, check bits and copies are spared
+                counter.check_bits += memory.exposed_extra_bits
             counter.widths[width] = None
         return self._maps[width, device]
 

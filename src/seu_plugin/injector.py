@@ -114,7 +114,8 @@ class FaultInjector:
         self.sites = select_sites(model, settings.layers)
         check_grids(self.sites, settings)
         self._state = ForwardState(settings, self.seed, self.device, exposure_draw)
-        check_rules(settings.protection, {site.name: site.widest for site in self.sites})
+        widest = {site.name: site.widest for site in self.sites}
+        check_rules(settings.protection, widest, settings.bits)
         exact = ExactCount(self.sites, self.seed) if settings.mode == "exact_count" else None
         self._exposed = [ExposedSite(site, self._state, exact) for site in self.sites]
         self._others = OtherTargets(model, self._exposed, self._state)

@@ -73,9 +73,10 @@ def rule_for(site: str, rules: Rules) -> Optional[ProtectionRule]:
     return None
 
 
-def check_rules(rules: Rules, sites: Mapping[str, int]) -> None:
-    """Raise ConfigError for a pattern that names no site, or a bit position that none of a rule's
-    sites has. ``sites``: the greatest width of each by its name."""
+def check_rules(rules: Rules, sites: Mapping[str, int], exposed: Any = "all") -> None:
+    """Raise ConfigError for a pattern that names no site, for a bit position that none of a rule's
+    sites has, and for a rule that guards nothing exposed. ``sites``: the greatest width of each by
+    its name; ``exposed``: the bit positions exposed, as the key ``bits`` has them."""
     for i, rule in enumerate(rules):
         for key, patterns in (("include", rule.layers.include), ("exclude", rule.layers.exclude)):
             for pattern in patterns:
@@ -96,6 +97,11 @@ def check_rules(rules: Rules, sites: Mapping[str, int]) -> None:
             raise ConfigError(
                 f"protection.{i}.bits: none of its sites has a bit {max(rule.bits)}; the widest "
                 f"has {widest} bits (0 ... {widest - 1})"
+            )
+        if not selected_bits(rule.bits, widest) & selected_bits(exposed, widest):
+            raise ConfigError(
+                f"protection.{i}.bits: guards {rule.bits} and only bits {exposed} are exposed, so "
+                "that it protects nothing"
             )
 
 

@@ -62,7 +62,8 @@ class Runtime:
         with _at(f"{SECTION}."):
             sites = select_sites(model, self.section.layers)
             check_grids(sites, self.section)
-            check_rules(self.section.protection, {site.name: site.widest for site in sites})
+            widest = {site.name: site.widest for site in sites}
+            check_rules(self.section.protection, widest, self.section.bits)
             check_memory(sites, self.section)
 
     @hookimpl

@@ -175,6 +175,9 @@ class InjectionSettings(Frozen):
         check_rates(self.mode, self.asymmetric, self.ber)
         if self.protection and "weights" not in self.targets:
             raise ValueError("protection is for weights, which targets leaves out")
+        if self.mode == "exact_count" and any(rule.scheme != "none" for rule in self.protection):
+            raise ValueError("protection is for rates: mode exact_count places upsets in data bits "
+                             "alone")  # fmt: skip
         if self.targets != ("weights",) and self.mode in ("mbu", "exact_count"):
             raise ValueError(f"targets: mode {self.mode} is for weights only")
         return self

@@ -175,6 +175,18 @@ def test_protection_that_would_do_nothing_is_an_error(rule, message):
         FaultInjector(toy.net(), ber=0.1, protection=rule)
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"mode": "exact_count"}, "mode exact_count places upsets in data"),
+        ({"ber": 0.1, "bits": "lsb"}, "guards msb and only bits lsb are exposed"),
+    ],
+)
+def test_protection_of_what_is_not_struck_is_an_error(given, message):
+    with pytest.raises(ConfigError, match=message):
+        FaultInjector(toy.net(), protection={"scheme": "tmr", "bits": "msb"}, **given)
+
+
 def test_protection_without_weights_among_the_targets_is_an_error():
     with pytest.raises(ConfigError, match="protection is for weights, which targets leaves out"):
         FaultInjector(toy.net(), ber=0.1, protection={"scheme": "tmr"}, targets=["activations"])
