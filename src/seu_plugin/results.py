@@ -141,7 +141,7 @@ def check_folder(folder: Path) -> None:
         if not (folder / TRIALS).exists():
             return
         with (folder / TRIALS).open("ab") as file:
-            _lock(file, folder)
+            _lock(file, folder, shared=True)  # with other ranks that check at the same time
             empty = not file.tell()
     except OSError as error:
         raise ConfigError(f"output: cannot write to {folder} ({error.strerror})") from error
@@ -174,12 +174,12 @@ def write_whole(path: Path, text: str) -> None:
         raise ConfigError(f"{path}: cannot write ({error.strerror})") from error
 
 
-def _lock(file: BinaryIO, folder: Path) -> None:
+def _lock(file: BinaryIO, folder: Path, shared: bool = False) -> None:
     try:
         import fcntl
     except ImportError:  # not on Windows
         return
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except OSError as error:
         raise ConfigError(f"output: another process is writing to {folder}") from error

@@ -11,6 +11,7 @@ from seu_plugin.results import (
     MANIFEST,
     TRIALS,
     ResultStore,
+    _lock,
     check_folder,
     check_same_campaign,
     read_manifest,
@@ -186,3 +187,13 @@ def test_a_metric_that_is_no_number_is_named_by_its_line(tmp_path):
     (tmp_path / TRIALS).write_text(json.dumps(row) + "\n")
     with pytest.raises(ConfigError, match="line 1: not a trial of a campaign"):
         read_rows(tmp_path / TRIALS)
+
+
+def test_a_folder_in_use_is_found_and_several_may_look(tmp_path):
+    store = ResultStore(tmp_path, PLAN)
+    with pytest.raises(ConfigError, match="another process is writing"):
+        check_folder(tmp_path)
+    store.close()
+    with (tmp_path / TRIALS).open("ab") as other:
+        _lock(other, tmp_path, shared=True)
+        check_folder(tmp_path)
