@@ -73,7 +73,8 @@ class CampaignRun:
     def run(self, golden: TrialResult, engine: Optional[Engine] = None) -> Optional[Summary]:
         """Run what is missing and write the report; the summary on rank 0.
 
-        Raises ConfigError if the folder holds another campaign, InjectionError if ``golden`` is
+        Raises SiteError for a stratum of fewer bits than upsets, before any trial; ConfigError if
+        the folder holds another campaign, InjectionError if ``golden`` is
         not what the golden run gave when the campaign began.
         """
         if self.evaluation.injector.settings.mode == "exact_count":

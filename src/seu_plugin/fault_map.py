@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Dict, Set
+from typing import Any, Dict, Set
 
 import numpy as np
 import numpy.typing as npt
@@ -126,7 +126,7 @@ def _sorted(values: npt.NDArray[np.uint32], limit: int) -> npt.NDArray[np.uint32
     return values[np.argsort(high, kind="stable")]
 
 
-def _is_first(values: npt.NDArray[np.uint32]) -> npt.NDArray[np.bool_]:
+def _is_first(values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     """Which of the sorted ``values`` differ from the one before."""
     first = np.ones(values.size, dtype=np.bool_)
     np.not_equal(values[1:], values[:-1], out=first[1:])
@@ -137,9 +137,7 @@ def distinct(values: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """The distinct ``values``, ascending. As :func:`_sorted`, not by numpy.unique; "stable" merges
     what is sorted in parts."""
     values = np.sort(values, kind="stable")
-    first = np.ones(values.size, dtype=np.bool_)
-    np.not_equal(values[1:], values[:-1], out=first[1:])
-    return values[first]
+    return values[_is_first(values)]
 
 
 def popcount(masks: npt.NDArray[np.int32]) -> int:

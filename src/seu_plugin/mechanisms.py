@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import accumulate
-from typing import Dict, List, Literal, Mapping, Optional, Protocol, Tuple, Union
+from typing import Any, Dict, List, Literal, Mapping, Optional, Protocol, Tuple, Union
 
 import numpy as np
 import numpy.typing as npt
@@ -226,6 +226,16 @@ def relaxation(mode: str, rates: AsymmetricRates, clusters: Optional[ClusterSett
     if mode == "asymmetric":
         return rates.zero_to_one + rates.one_to_zero
     return 2.0 if clusters is None or mode != "mbu" else 2.0 / clusters.mean
+
+
+def relaxation_of(section: Mapping[str, Any]) -> float:
+    """:func:`relaxation` of a section's keys as written. Raises ValidationError for bad ones."""
+    clusters = section.get("mbu")
+    return relaxation(
+        section.get("mode", "ber"),
+        AsymmetricRates.model_validate(section.get("asymmetric") or {}),
+        None if clusters is None else ClusterSettings.model_validate(clusters),
+    )
 
 
 def too_large(settings: ClusterSettings, array: Array) -> bool:

@@ -10,7 +10,7 @@ from .campaign_settings import CampaignSettings
 from .errors import ConfigError
 from .export import write_summary_csv
 from .figures import ber_curve, mission_curve, sensitivity_map
-from .mechanisms import AsymmetricRates, ClusterSettings, relaxation
+from .mechanisms import relaxation_of
 from .page import report_page
 from .results import TRIALS, check_same_campaign, read_manifest, read_rows, write_whole
 from .summary import Summary, summarize
@@ -46,7 +46,8 @@ def summary_of(folders: Sequence[Path]) -> Summary:
     """What the trials in the folders say."""
     manifest, golden, rows = merged(folders)
     plan = CampaignSettings(**manifest["plan"])
-    return summarize(golden, rows, plan, _strata(manifest), _relaxation(manifest))
+    relaxation = relaxation_of(manifest["identity"]["section"])
+    return summarize(golden, rows, plan, _strata(manifest), relaxation)
 
 
 def write_report(folders: Sequence[Path], output: Path) -> Summary:
@@ -67,16 +68,6 @@ def write_report(folders: Sequence[Path], output: Path) -> Summary:
     sources = [str(folder / TRIALS) for folder in folders]
     write_whole(output / "report.html", report_page(manifest, summary, rows, sources))
     return summary
-
-
-def _relaxation(manifest: Mapping[str, Any]) -> float:
-    section = manifest["identity"]["section"]
-    clusters = section.get("mbu")
-    return relaxation(
-        section.get("mode", "ber"),
-        AsymmetricRates(**section.get("asymmetric", {})),
-        None if clusters is None else ClusterSettings(**clusters),
-    )
 
 
 def _strata(manifest: Mapping[str, Any]) -> Dict[str, int]:

@@ -25,7 +25,7 @@ from .fields import (
     number,
 )
 from .layout import MemorySettings
-from .mechanisms import MODES, AsymmetricRates, ClusterSettings, relaxation
+from .mechanisms import MODES, AsymmetricRates, ClusterSettings, relaxation, relaxation_of
 from .protection import Rules
 from .rates import Rate
 from .seeding import SEED_LIMIT
@@ -128,7 +128,7 @@ class InjectionSettings(Frozen):
                     raise ValueError("rate.exposure: required, for example 30 d")
             return {**values, "ber": 0.0}
         try:
-            made = rate.ber(_relaxation(values))
+            made = rate.ber(relaxation_of(values))
         except ValidationError:
             return {**values, "ber": 0.0}  # as above
         if ber is not None and ber != made:
@@ -211,16 +211,6 @@ class InjectionSettings(Frozen):
         if enabled and not any(getattr(self, name) for name in switches):
             raise ValueError(f"nothing to inject into: {', '.join(switches)} are all false")
         return self
-
-
-def _relaxation(values: Mapping[str, Any]) -> float:
-    """:func:`~seu_plugin.mechanisms.relaxation` of raw values. Raises ValidationError."""
-    clusters = values.get("mbu")
-    return relaxation(
-        values.get("mode", "ber"),
-        AsymmetricRates.model_validate(values.get("asymmetric") or {}),
-        None if clusters is None else ClusterSettings.model_validate(clusters),
-    )
 
 
 def check_rates(mode: str, rates: AsymmetricRates, ber: float) -> None:
