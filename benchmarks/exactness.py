@@ -17,8 +17,8 @@ import torch
 from common import CPU, report
 from scipy import stats
 
-from seu_plugin.fault_map import draw_fault_map
-from seu_plugin.seeding import Stream
+from seu_plugin.faults.fault_map import draw_fault_map
+from seu_plugin.faults.seeding import Stream
 
 WIDTH = 4
 #: (BER, words of the site, draws)

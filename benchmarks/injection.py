@@ -20,12 +20,12 @@ import torch
 from common import BERS, RESNET18, arguments, in_rounds, median_ms, report
 from dense_mask import upset
 
-from seu_plugin.codecs import codec
-from seu_plugin.config import parse_settings
-from seu_plugin.drawing import MapDrawer
-from seu_plugin.placement import PlacedMap, PlacedMasks
-from seu_plugin.reading import Reader
-from seu_plugin.sites import Site
+from seu_plugin.injection.drawing import MapDrawer
+from seu_plugin.injection.placement import PlacedMap, PlacedMasks
+from seu_plugin.injection.reading import Reader
+from seu_plugin.memory.codecs import codec
+from seu_plugin.quantizers.sites import Site
+from seu_plugin.settings.section import parse_settings
 
 STEP = torch.tensor(1.0)
 TWO = codec("twos_complement")

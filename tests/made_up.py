@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from seu_plugin.campaign_settings import CampaignSettings
-from seu_plugin.summary import summarize
-from seu_plugin.trials import Outcomes, Trial, TrialResult
+from seu_plugin.analysis.summary import summarize
+from seu_plugin.analysis.trials import Outcomes, Trial, TrialResult
+from seu_plugin.settings.campaign import CampaignSettings
 
 BERS = (1e-4, 1e-3, 1e-2)
 SITES = ("conv1", "layer1.0.<conv2>", "fc")

@@ -2,15 +2,17 @@
 
 import importlib.util
 import re
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 import yaml
 from click.testing import CliRunner
 
-from seu_plugin.campaign_settings import CampaignSettings
-from seu_plugin.cli import cli
-from seu_plugin.config import FaultInjectionSection, parse_section
+import seu_plugin
+from seu_plugin.commands import cli
+from seu_plugin.settings.campaign import CampaignSettings
+from seu_plugin.settings.section import FaultInjectionSection, parse_section
 
 ROOT = Path(__file__).resolve().parents[1]
 READMES = ("README.md", "README.zh-CN.md")
@@ -77,12 +79,11 @@ def test_the_picture_loads_nothing():
     assert not re.search(r"url\((?!#)|href=|@import", svg)
 
 
-def test_version_is_the_same_everywhere():
-    import seu_plugin
-
-    version = re.search(r"^version = (.+)$", (ROOT / "setup.cfg").read_text(), re.M).group(1)
-    assert version == seu_plugin.__version__
-    assert (ROOT / "changelog" / f"{version}.md").is_file()
+def test_the_version_stands_in_one_place_and_has_its_changes():
+    assert metadata.version("seu-plugin") == seu_plugin.__version__
+    assert "version = attr: seu_plugin._version.__version__" in (ROOT / "setup.cfg").read_text()
+    newest = re.search(r"^## (\S+?),? ", (ROOT / "CHANGELOG.md").read_text(), re.M).group(1)
+    assert newest == seu_plugin.__version__
 
 
 def test_the_performance_page_shows_the_results_on_record():

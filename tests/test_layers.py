@@ -1,191 +1,179 @@
-"""Imports point one way: each module only imports those above it in these lists."""
+"""The plan of the house: which room may import from which.
+
+Rooms are folders of ``seu_plugin``. A module imports from its own room, without a circle, from
+rooms further down, and from the ground; adding a module touches no list here.
+"""
 
 import ast
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+PLUGIN, HOOKS = ROOT / "src" / "seu_plugin", ROOT / "hooks" / "rfquant_hooks"
 
-HOOKS = [
-    "contract",
-    "hookspecs",
-    "profiles",
-    "manager",
-    "session",
-    "process_end",
-    "served",
-    "patching",
-    "repair",
-    "host_settings",
-    "repairs_start",
-    "repairs_widths",
-    "repairs",
-    "instrument",
-    "cpu",
-    "launcher",
-    "__init__",
-    "__main__",
-]
-PLUGIN = [
-    "errors",
-    "fault_model",
-    "seeding",
-    "statistics",
-    "intervals",
-    "threshold",
-    "trials",
-    "codecs",
-    "fields",
-    "rates",
-    "dense_map",
-    "fault_map",
-    "cell_map",
-    "layout",
-    "mechanisms",
-    "ecc",
-    "residual",
-    "protection",
-    "decoding",
-    "ber_schedule",
-    "campaign_settings",
-    "settings",
-    "config",
-    "sites",
-    "bit_widths",
-    "site_memory",
-    "strata",
-    "exact_count",
-    "schedule",
-    "results",
-    "mission",
-    "summary",
-    "figures",
-    "page",
-    "export",
-    "report_files",
-    "planner",
-    "progress",
-    "kernels",
-    "kernels.masks",
-    "drawing",
-    "report",
-    "forwards",
-    "activations",
-    "devices",
-    "placement",
-    "reading",
-    "weight_cache",
-    "forward_state",
-    "float_words",
-    "exposure",
-    "activation_codes",
-    "other_targets",
-    "interception",
-    "self_check",
-    "injector",
-    "outcomes",
-    "run_state",
-    "evaluation",
-    "campaign_run",
+#: Top first.
+ROOMS = [
+    "commands",
+    "host",
     "campaign",
-    "worker",
-    "pool",
-    "ray_workers",
-    "replay",
-    "host_campaign",
-    "runtime",
-    "plugin",
-    "compat",
-    "compare",
-    "protect_command",
-    "rate_command",
-    "check_command",
-    "cli",
-    "__main__",
+    "report",
+    "analysis",
+    "injection",
+    "quantizers",
+    "settings",
+    "faults",
+    "memory",
 ]
-#: Modules that must not pull in torch.
-TORCHLESS = {
-    "errors", "fault_model", "seeding", "statistics", "intervals", "threshold", "trials", "codecs",
-    "fields", "campaign_settings", "config", "strata", "schedule", "results", "summary", "figures",
-    "page", "export", "report_files", "progress", "plugin", "rates", "cell_map", "layout",
-    "mechanisms", "ecc", "residual", "protection", "decoding", "ber_schedule", "settings",
-    "site_memory", "exact_count", "mission", "planner", "compare", "rate_command",
-}  # fmt: skip
+#: Rooms that work where torch is not: they import neither it nor a room that does.
+WITHOUT_TORCH = {"report", "analysis", "settings", "faults", "memory"}
+#: Outside the rooms. The face imports from all of them, and nothing imports it; the ground is
+#: imported by all of them.
+FACE = {"__init__", "__main__", "plugin", "compat"}
+GROUND = {"_version", "errors", "fields", "console"}
+#: What a run without the section may load before it knows that.
+BEFORE_THE_SECTION = {"__future__", "typing", "pluggy", "rfquant_hooks", "seu_plugin"}
+
+#: What the hooks do without, and the module that does not.
+FOREIGN = {"torch", "seu_plugin", "pydantic", "numpy", "yaml"}
+WITH_TORCH = {"cpu": {"torch"}}
 
 
-def imports(path):
-    """(module, line is at the top level) for every import of a file."""
-    tree = ast.parse(path.read_text())
-    top = set(map(id, tree.body))
+def modules(package):
+    """Dotted name -> file of every module of a package; a folder's own is ``folder.__init__``."""
+    return {
+        ".".join(path.relative_to(package).with_suffix("").parts): path
+        for path in sorted(package.rglob("*.py"))
+    }
+
+
+def imports(name, path, package):
+    """(dotted name, whether when the module is loaded) of each import of the module ``name``."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for_types = [n for n in tree.body if isinstance(n, ast.If) and "TYPE_CHECKING" in ast.dump(n)]
+    unused = {id(inner) for block in for_types for inner in ast.walk(block)}
+    at_load = set(map(id, tree.body))
     for node in ast.walk(tree):
+        if id(node) in unused:
+            continue
         if isinstance(node, ast.Import):
             for alias in node.names:
-                yield alias.name, id(node) in top
+                yield alias.name, id(node) in at_load
         elif isinstance(node, ast.ImportFrom):
-            name = "." * node.level + (node.module or "")
-            if name == ".":
-                for alias in node.names:  # from . import x
-                    yield "." + alias.name, id(node) in top
-            else:
-                yield name, id(node) in top
+            base = []
+            if node.level:
+                base = [package.name, *name.split(".")][: -node.level]
+            for alias in node.names:
+                parts = [*base, *filter(None, (node.module or "").split(".")), alias.name]
+                yield ".".join(parts), id(node) in at_load
 
 
-def files(package):
-    folder = {"rfquant_hooks": "hooks", "seu_plugin": "src"}[package]
-    return sorted((ROOT / folder / package).rglob("*.py"))
+def graph(package):
+    """module -> modules of the same package that it imports, whenever it does."""
+    known = modules(package)
+    found = {}
+    for name, path in known.items():
+        found[name] = set()
+        for imported, _ in imports(name, path, package):
+            parts = imported.split(".")
+            if parts[0] != package.name:
+                continue
+            inside = [".".join(parts[1:end]) for end in range(len(parts), 1, -1)]
+            candidates = [c for one in inside for c in (one, f"{one}.__init__")] + ["__init__"]
+            found[name].add(next(c for c in candidates if c in known))
+    return found
 
 
-def module(path):
-    """Dotted name of a file inside its package; a folder's name for its ``__init__``."""
-    root = next(p for p in path.parents if p.name in ("rfquant_hooks", "seu_plugin"))
-    parts = path.relative_to(root).with_suffix("").parts
-    return ".".join(parts[:-1] if len(parts) > 1 and parts[-1] == "__init__" else parts)
+def room(name):
+    """The room of a module; None outside of rooms."""
+    first, dot, _ = name.partition(".")
+    return first if dot else None
 
 
-@pytest.mark.parametrize(
-    "package,order", [("rfquant_hooks", HOOKS), ("seu_plugin", ["__init__", *PLUGIN])]
-)
-def test_every_module_has_its_place(package, order):
-    assert {module(p) for p in files(package)} == set(order)
+PLUGIN_GRAPH = graph(PLUGIN)
 
 
-@pytest.mark.parametrize("path", files("rfquant_hooks"), ids=module)
-def test_hooks_import_upwards_the_standard_library_and_pluggy(path):
-    for name, _ in imports(path):
-        foreign = {"torch", "seu_plugin", "pydantic", "numpy", "yaml"}
-        if path.stem == "cpu":
-            foreign.remove("torch")
-        assert name.split(".")[0] not in foreign
-        if name.startswith(".") and path.stem not in ("__init__", "__main__"):
-            assert HOOKS.index(name[1:]) < HOOKS.index(path.stem), name
+def test_every_folder_is_a_room_of_the_plan():
+    assert {room(name) for name in PLUGIN_GRAPH} - {None} == set(ROOMS)
+    assert {name for name in PLUGIN_GRAPH if room(name) is None} == FACE | GROUND
 
 
-@pytest.mark.parametrize("path", files("seu_plugin"), ids=module)
-def test_plugin_imports_upwards_and_of_the_hooks_the_contract_only(path):
-    for name, top in imports(path):
-        if name.startswith("rfquant_hooks"):
-            assert name == "rfquant_hooks.contract"
-        elif name == ".__version__":
-            continue
-        elif name.startswith(".") and path.stem != "__init__":
-            assert PLUGIN.index(name[1:]) < PLUGIN.index(module(path)), name
-        elif name.startswith("triton"):
-            assert module(path) == "kernels.masks" or not top
-        elif name == "torch" or name.startswith("torch."):
-            assert path.stem not in TORCHLESS
-        if path.stem == "plugin" and top:
-            assert name.lstrip(".").split(".")[0] in (
-                "__future__", "typing", "pluggy", "rfquant_hooks", "errors",
-            )  # fmt: skip
+def points_down(name, other):
+    """Whether a module may import another: the ground only the ground, nobody the face."""
+    if name in FACE:
+        return True
+    here, there = room(name), room(other)
+    if here is None or there is None:
+        return other in GROUND
+    return here == there or ROOMS.index(here) < ROOMS.index(there)
 
 
-def test_what_needs_torch_is_imported_on_demand():
-    for path in files("rfquant_hooks"):
-        assert (".cpu", True) not in imports(path), path
+def wrong_way(graph):
+    """(importer, imported) of every import that does not point down."""
+    pairs = ((name, other) for name, several in graph.items() for other in sorted(several))
+    return [pair for pair in pairs if not points_down(*pair)]
+
+
+def test_imports_point_down():
+    assert wrong_way(PLUGIN_GRAPH) == []
+
+
+def test_an_import_upwards_is_found():
+    upwards = ("memory.ecc", "analysis.trials")
+    changed = {**PLUGIN_GRAPH, upwards[0]: {upwards[1]}}
+    assert wrong_way(changed) == [upwards]
+
+
+@pytest.mark.parametrize("package", [PLUGIN, HOOKS], ids=lambda package: package.name)
+def test_no_circle_exists(package):
+    try:
+        TopologicalSorter(graph(package)).prepare()
+    except CycleError as error:
+        raise AssertionError(" -> ".join(error.args[1])) from None
+
+
+@pytest.mark.parametrize("name", [n for n in PLUGIN_GRAPH if room(n) in WITHOUT_TORCH])
+def test_rooms_without_torch_import_none_that_has_it(name):
+    for imported, _ in imports(name, modules(PLUGIN)[name], PLUGIN):
+        assert imported.split(".")[0] != "torch"
+    assert {room(other) for other in PLUGIN_GRAPH[name]} <= WITHOUT_TORCH | {None}
+
+
+@pytest.mark.parametrize("name", PLUGIN_GRAPH)
+def test_of_the_hooks_the_contract_alone_is_imported(name):
+    for imported, _ in imports(name, modules(PLUGIN)[name], PLUGIN):
+        parts = imported.split(".")
+        assert parts[0] != "rfquant_hooks" or parts[1] == "contract"
+
+
+def test_triton_is_imported_by_its_kernels_alone():
+    for name, path in modules(PLUGIN).items():
+        loads = {imported.split(".")[0] for imported, at_load in imports(name, path, PLUGIN)}
+        assert "triton" not in loads or (room(name) == "injection" and ".kernels." in f".{name}.")
+
+
+def test_a_run_without_the_section_loads_next_to_nothing():
+    loaded, todo = set(), ["plugin"]
+    while todo:
+        name = todo.pop()
+        loaded.add(name)
+        for imported, at_load in imports(name, modules(PLUGIN)[name], PLUGIN):
+            if at_load and imported.startswith("seu_plugin."):
+                todo += {imported.split(".")[1]} - loaded
+    assert loaded == {"plugin", "errors"}
+    for imported, at_load in imports("plugin", modules(PLUGIN)["plugin"], PLUGIN):
+        assert not at_load or imported.split(".")[0] in BEFORE_THE_SECTION
+
+
+@pytest.mark.parametrize("name", modules(HOOKS))
+def test_hooks_import_the_standard_library_and_pluggy(name):
+    for imported, at_load in imports(name, modules(HOOKS)[name], HOOKS):
+        assert imported.split(".")[0] not in FOREIGN - WITH_TORCH.get(name, set())
+        assert not (at_load and imported.startswith("rfquant_hooks.cpu")), "needs torch"
 
 
 def test_the_demo_host_knows_nothing_of_us():
     for path in (ROOT / "examples" / "demo_host").rglob("*.py"):
-        for name, _ in imports(path):
-            assert name.split(".")[0] not in ("seu_plugin", "rfquant_hooks"), path
+        for imported, _ in imports(path.stem, path, path.parent):
+            assert imported.split(".")[0] not in ("seu_plugin", "rfquant_hooks"), path

@@ -38,13 +38,13 @@ from rfquant_hooks.contract import (
 from rfquant_hooks.launcher import launch
 from rfquant_hooks.patching import Patches
 from seu_plugin import FaultInjector
-from seu_plugin.bit_widths import apply_bit_widths, check_bit_widths, read_bit_widths
-from seu_plugin.config import SECTION, parse_settings
-from seu_plugin.devices import rank
 from seu_plugin.errors import ConfigError, InjectionError
-from seu_plugin.report import injection_table
-from seu_plugin.runtime import find_file
-from seu_plugin.sites import Site
+from seu_plugin.host.runtime import find_file
+from seu_plugin.injection.devices import rank
+from seu_plugin.injection.table import injection_table
+from seu_plugin.quantizers.bit_widths import apply_bit_widths, check_bit_widths, read_bit_widths
+from seu_plugin.quantizers.sites import Site
+from seu_plugin.settings.section import SECTION, parse_settings
 
 Batch = Tuple[torch.Tensor, torch.Tensor]
 

@@ -9,18 +9,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, List
 
+from ._version import __version__
+
 if TYPE_CHECKING:
-    from .campaign import Campaign
+    from .campaign.from_python import Campaign
     from .compat import (
         FaultInjector,
         load_bit_width_config_from_json,
         setup_model_with_bit_width_config,
     )
 
-__version__ = "0.1.0"
 __all__ = [
     "Campaign",
     "FaultInjector",
+    "__version__",
     "load_bit_width_config_from_json",
     "setup_model_with_bit_width_config",
 ]
@@ -28,7 +30,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name == "Campaign":
-        from .campaign import Campaign
+        from .campaign.from_python import Campaign
 
         return Campaign
     if name in __all__:

@@ -1,6 +1,6 @@
 """``python -m seu_plugin``: the ``seu`` command."""
 
-from .cli import main
+from .commands import main
 
 if __name__ == "__main__":
     main()

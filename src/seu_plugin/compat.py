@@ -1,7 +1,10 @@
 """The names of the host-side injector API; also served as ``util.fault_injector``."""
 
-from .bit_widths import load_bit_width_config_from_json, setup_model_with_bit_width_config
-from .injector import FaultInjector
+from .injection.injector import FaultInjector
+from .quantizers.bit_widths import (
+    load_bit_width_config_from_json,
+    setup_model_with_bit_width_config,
+)
 
 __all__ = [
     "FaultInjector",

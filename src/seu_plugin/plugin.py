@@ -1,7 +1,7 @@
 """The entry point: what the plugin tells a host before it knows that it is wanted.
 
 Imports neither torch nor pydantic: a run without the section costs nothing. The working object
-is :class:`seu_plugin.runtime.Runtime`, registered only when the section is there.
+is :class:`seu_plugin.host.runtime.Runtime`, registered only when the section is there.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def rfquant_configure(
     runtime: Any = manager.get_plugin(_RUNTIME)
     section: Any = None
     if _SECTION in settings:
-        from .config import parse_section
+        from .settings.section import parse_section
 
         section = parse_section(_with_options(settings[_SECTION], chosen))
         if not section.enabled:
@@ -63,7 +63,7 @@ def rfquant_configure(
                 "rfquant_hooks.uninstrument() and instrument() between runs"
             )
     elif section is not None:
-        from .runtime import Runtime
+        from .host.runtime import Runtime
 
         if section.bit_width_config is not None and setting(config, "search", False):
             raise ConfigError(

@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from seu_plugin.results import TRIALS, read_rows
-from seu_plugin.trials import same
+from seu_plugin.analysis.results import TRIALS, read_rows
+from seu_plugin.analysis.trials import same
 
 WIDTHS = {"path": "search/resnet18_digits_bit_width_config.json"}
 GRID = {"ber": [1e-6, 1e-3, 1e-2], "trials": 6, "threshold": "grid", "threads": 1}
@@ -131,7 +131,7 @@ def test_shards_from_the_command_line(demo, local):
 
 
 def seu(demo, *arguments, check=True):
-    code = "from seu_plugin.cli import main; main()"
+    code = "from seu_plugin.commands import main; main()"
     return demo.call("-c", code, *arguments, check=check, env=ONE_THREAD)
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from scipy.optimize import brentq
 
-from seu_plugin.compare import compare
-from seu_plugin.config import SECTION, parse_section
-from seu_plugin.ecc import SECDED
-from seu_plugin.residual import residual
+from seu_plugin.analysis.paired import differences
+from seu_plugin.memory.ecc import SECDED
+from seu_plugin.memory.residual import residual
+from seu_plugin.settings.section import SECTION, parse_section
 
 CONFIGS = Path(__file__).resolve().parents[2] / "examples" / "configs"
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
@@ -84,7 +84,7 @@ def test_single_upsets_are_one_in_each_trial(demo, ran):
 def test_fault_aware_training_beats_plain_training(demo, ran):
     """At BER 1e-2, by a difference paired over fault maps whose 95 % interval is above zero."""
     ran("plain_evaluation"), ran("fault_aware_evaluation")
-    rows = compare(results(demo, "plain"), results(demo, "fault_aware"))
+    rows = differences(results(demo, "plain"), results(demo, "fault_aware"))
     row = next(row for row in rows if row.ber == 1e-2)
     assert row.trials == 20
     assert row.interval.low > 0

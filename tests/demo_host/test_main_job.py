@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from seu_plugin.statistics import tail_probability
+from seu_plugin.injection.statistics import tail_probability
 
 WIDTHS = "search/resnet18_digits_bit_width_config.json"
 

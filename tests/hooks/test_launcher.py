@@ -400,7 +400,7 @@ print(FaultInjector.__module__)
 def test_the_injector_is_served_when_the_host_has_none(host, way):
     host.write("main.py", (TWO_LINES if way == "two lines" else "") + SHOW_INJECTOR)
     run = host.python("main.py") if way == "two lines" else host.rfquant_run("main.py")
-    assert run.stdout == "seu_plugin.injector\n", run.stderr
+    assert run.stdout == "seu_plugin.injection.injector\n", run.stderr
 
 
 def test_the_hosts_own_injector_wins(host):

@@ -39,7 +39,7 @@ def test_the_same_codes_as_on_the_cpu(ber, persistence):
 @pytest.mark.parametrize("by_device", [False, True])
 def test_a_forward_does_not_wait(no_waiting, monkeypatch, ber, persistence, by_device):
     if by_device:
-        monkeypatch.setattr("seu_plugin.drawing.DEVICE_UPSETS", 0)
+        monkeypatch.setattr("seu_plugin.injection.drawing.DEVICE_UPSETS", 0)
     model, x = toy.net().cuda(), toy.batch().cuda()
     with FaultInjector(model, ber=ber, seed=5, persistence=persistence), torch.no_grad():
         model(x)  # compiles kernels, allocates

@@ -1,0 +1,1 @@
+"""What the rows of a campaign mean: trials, intervals, threshold, mission, strata, plans."""

@@ -1,0 +1,50 @@
+"""A campaign read back from its folder, or from those of its shards. No torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Sequence, Tuple
+
+from ..errors import ConfigError
+from ..faults.mechanisms import relaxation_of
+from ..settings.campaign import CampaignSettings
+from .results import TRIALS, check_same_campaign, read_manifest, read_rows
+from .summary import Summary, summarize
+from .trials import GOLDEN, TrialResult, same
+
+
+def merged(
+    folders: Sequence[Path],
+) -> Tuple[Dict[str, Any], TrialResult, List[TrialResult]]:
+    """Manifest, golden run and trials of a campaign that lies in one or more folders.
+
+    Raises ConfigError if the folders are of different campaigns, or disagree on a trial.
+    """
+    manifest = read_manifest(folders[0])
+    golden: Dict[str, TrialResult] = {}
+    rows: Dict[str, TrialResult] = {}
+    for folder in folders:
+        check_same_campaign(read_manifest(folder), manifest["identity"], folder)
+        for result in read_rows(folder / TRIALS)[0]:
+            known = golden if result.trial.id == GOLDEN else rows
+            other = known.setdefault(result.trial.id, result)
+            if not same(other, result):
+                raise ConfigError(
+                    f"{folder / TRIALS}: trial {result.trial.id} has another result than in an "
+                    "earlier folder: the shards did not evaluate the same model and data"
+                )
+    if not golden:
+        raise ConfigError(f"{folders[0] / TRIALS}: has no golden run")
+    return manifest, golden[GOLDEN], list(rows.values())
+
+
+def summary_of(folders: Sequence[Path]) -> Summary:
+    """What the trials in the folders say."""
+    manifest, golden, rows = merged(folders)
+    plan = CampaignSettings(**manifest["plan"])
+    relaxation = relaxation_of(manifest["identity"]["section"])
+    return summarize(golden, rows, plan, _strata(manifest), relaxation)
+
+
+def _strata(manifest: Mapping[str, Any]) -> Dict[str, int]:
+    return {str(name): int(bits) for name, bits in (manifest.get("strata") or {}).items()}

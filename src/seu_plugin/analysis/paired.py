@@ -1,0 +1,85 @@
+"""Two campaigns under the same upsets: the difference, paired over fault maps. No torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, List, Mapping, Sequence
+
+import numpy as np
+
+from ..errors import ConfigError
+from .folders import merged
+from .intervals import Interval, t_interval
+from .summary import Difference
+
+#: What two campaigns must have in common for one trial number to mean one fault map.
+_SAME = (
+    *("mode", "encoding", "bits", "layers", "persistence", "memory"),
+    *("stuck_at", "asymmetric", "mbu", "targets"),
+)
+
+
+def differences(
+    first: Path, second: Path, confidence: float = 0.95, architecture: int = 0
+) -> List[Difference]:
+    """Differences at every BER that both campaigns have with at least two common trials.
+
+    Raises ConfigError unless the upsets of a trial are the same in both: seed, fault model, widths
+    and sites.
+    """
+    manifests, accuracies = [], []
+    for folder in (first, second):
+        manifest, golden, results = merged([folder])
+        if architecture >= len(golden.metrics):
+            raise ConfigError(f"{folder}: has no architecture {architecture}")
+        table = {
+            (r.trial.ber, r.trial.number): r.metrics[architecture]
+            for r in results
+            if r.trial.ber is not None
+        }
+        manifests.append(manifest)
+        accuracies.append({(0.0, 0): golden.metrics[architecture], **table})
+    one, other = (manifest["identity"] for manifest in manifests)
+    for what, ours, theirs in (
+        ("seed", one["seed"], other["seed"]),
+        ("bit widths", one["widths"], other["widths"]),
+        *((key, one["section"].get(key), other["section"].get(key)) for key in _SAME),
+    ):
+        if ours != theirs:
+            raise ConfigError(
+                f"{first} and {second}: cannot be paired, since {what} is {ours!r} in the one and "
+                f"{theirs!r} in the other"
+            )
+    found = []
+    for ber in sorted({ber for ber, _ in accuracies[0]} & {ber for ber, _ in accuracies[1]}):
+        numbers = sorted(n for b, n in accuracies[0] if b == ber and (ber, n) in accuracies[1])
+        if ber > 0.0 and len(numbers) < 2:
+            continue
+        a, b = ([values[ber, n] for n in numbers] for values in accuracies)
+        found.append(_difference(ber, a, b, confidence))
+    if len(found) < 2:
+        raise ConfigError(f"{first} and {second}: have no BER with two common trials")
+    return found
+
+
+def paired(first: Path, second: Path) -> bool:
+    """Whether one trial number means the same upsets of data bits in both. Not for clusters if
+    memory words differ: with check bits among them, cells have other neighbours."""
+    one, other = (merged([folder])[0]["identity"]["section"] for folder in (first, second))
+    return bool(one["mode"] != "mbu" or _layout(one) == _layout(other))
+
+
+def _layout(section: Mapping[str, Any]) -> List[Any]:
+    """The rules that change where data bits lie: not those that copy whole codes."""
+    same = (("none", "all"), ("tmr", "all"))
+    return [r for r in section.get("protection", ()) if (r["scheme"], r["bits"]) not in same]
+
+
+def _difference(
+    ber: float, first: Sequence[float], second: Sequence[float], confidence: float
+) -> Difference:
+    paired = [b - a for a, b in zip(first, second)]
+    mean = float(np.mean(paired))
+    interval = Interval(mean, mean) if ber == 0.0 else t_interval(paired, confidence)
+    means = float(np.mean(first)), float(np.mean(second))
+    return Difference(ber, len(paired), *means, mean, interval)

@@ -1,0 +1,119 @@
+"""What a campaign runs: trials with names that never change. No torch."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, Dict, List, Mapping, Optional, Tuple
+
+from ..errors import ConfigError
+
+GOLDEN = "golden"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One fault map over all sites, evaluated once.
+
+    Of the BER fault model: ``ber`` and the number of the draw. Of a stratum of a sensitivity
+    study: ``site`` and ``bit`` (None: any), how many upsets are ``placed`` there, and the number
+    of the draw (``exhaustive``: of the word).
+    """
+
+    number: int
+    ber: Optional[float] = None
+    site: Optional[str] = None
+    bit: Optional[int] = None
+    placed: int = 0
+    exhaustive: bool = False
+
+    @property
+    def id(self) -> str:
+        """As in ``trials.jsonl``: ``golden``, ``0.001:7``, ``layer1.0.conv1#3:7`` (with ``x2`` for
+        two upsets), ``layer1.0.conv1#3:word7`` where every word is tried."""
+        if self == Trial(0):
+            return GOLDEN
+        if self.ber is not None:
+            return f"{self.ber!r}:{self.number}"
+        several = f"x{self.placed}" if self.placed > 1 else ""
+        number = f"word{self.number}" if self.exhaustive else self.number
+        return f"{stratum(self.site, self.bit)}{several}:{number}"
+
+
+def stratum(site: Optional[str], bit: Optional[int]) -> str:
+    """Name of a part of the memory: a site, a bit position, or a bit position of a site."""
+    return f"{'*' if site is None else site}#{'*' if bit is None else bit}"
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """Images by what became of their outputs, compared with the golden run: ``masked`` bit for
+    bit the same, ``tolerable`` changed and the top-1 class the same, ``critical`` another top-1
+    class, ``nan_inf`` not a number any more."""
+
+    masked: int = 0
+    tolerable: int = 0
+    critical: int = 0
+    nan_inf: int = 0
+
+    @property
+    def images(self) -> int:
+        return self.masked + self.tolerable + self.critical + self.nan_inf
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """What a trial gave. ``metrics``: top-1 in percent, one for each architecture evaluated;
+    ``upsets_by_site`` leaves out sites without one; ``ran`` is False for a trial without an
+    wrong bit, which has the golden result; ``seconds`` is the time it took. Of protected memory:
+    ``residual`` bits read wrong, ``corrected`` and ``detected`` memory words."""
+
+    trial: Trial
+    metrics: Tuple[float, ...]
+    upsets: int = 0
+    words_hit: int = 0
+    bits: int = 0
+    upsets_by_site: Mapping[str, int] = field(default_factory=dict)
+    outcomes: Optional[Outcomes] = None
+    ran: bool = True
+    seconds: float = 0.0
+    residual: Optional[int] = None
+    corrected: Optional[int] = None
+    detected: Optional[int] = None
+
+    def row(self) -> Dict[str, Any]:
+        """The JSON object of ``trials.jsonl``."""
+        row = asdict(self)
+        for name in ("residual", "corrected", "detected"):
+            if row[name] is None:  # not protected
+                del row[name]
+        return {"id": self.trial.id, **row.pop("trial"), **row}
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> TrialResult:
+        """The inverse of :meth:`row`. Raises ConfigError for what is none."""
+        values = dict(row)
+        try:
+            key = values.pop("id")
+            trial = Trial(**{f.name: values.pop(f.name) for f in fields(Trial)})
+            outcomes = values.pop("outcomes")
+            result = cls(
+                trial,
+                tuple(float(metric) for metric in values.pop("metrics")),
+                outcomes=None if outcomes is None else Outcomes(**outcomes),
+                **values,
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise ConfigError(f"not a trial of a campaign ({error!r})") from error
+        if trial.id != key:
+            raise ConfigError(f"the row with id {key!r} describes trial {trial.id!r}")
+        return result
+
+
+def same(one: TrialResult, other: TrialResult) -> bool:
+    """Whether two results agree in all but the time they took."""
+    return replace(one, seconds=0.0) == replace(other, seconds=0.0)
+
+
+def grid(bers: Tuple[float, ...], first: int, last: int) -> List[Trial]:
+    """Trials ``first`` ... ``last`` - 1 at each BER."""
+    return [Trial(number, ber) for ber in bers for number in range(first, last)]

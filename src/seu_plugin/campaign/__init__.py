@@ -1,0 +1,1 @@
+"""Running trials: from the plan, here or elsewhere, to the rows of the results."""

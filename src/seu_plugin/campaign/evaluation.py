@@ -1,0 +1,212 @@
+"""One model, evaluated without faults and then under one trial after the other."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from typing import Any, Callable, Dict, List, Optional
+
+import torch
+from torch import nn
+
+from rfquant_hooks.contract import PhaseOutcome
+
+from ..analysis.strata import place_trial
+from ..analysis.trials import Trial, TrialResult
+from ..errors import ConfigError, InjectionError
+from ..faults.placing import Memory
+from ..faults.site_memory import SiteMemory
+from ..fields import selected_bits
+from ..injection.devices import check_ranks_agree, on_every_rank
+from ..injection.injector import FaultInjector
+from ..quantizers.sites import unwrap
+from ..settings.injection import InjectionSettings
+from .outcomes import OutputRecorder, Recorded, compare
+from .run_state import Calibrations, RunState
+
+Run = Callable[[], PhaseOutcome]
+
+
+class Evaluation:
+    """Runs ``run`` with the model under one fault map after the other; nothing else differs.
+
+    BatchNorm is calibrated once, by the golden run, unless ``bn_calibration`` is ``faulty``;
+    quantized weights are kept from trial to trial; a trial whose map has no upset takes the
+    golden result without a run. Use as a context manager: afterwards the model is as a clean
+    run left it.
+    """
+
+    def __init__(
+        self, model: nn.Module, run: Run, settings: InjectionSettings, outcomes: bool = True
+    ) -> None:
+        self.model = model
+        self._run = run
+        self.injector = FaultInjector.from_settings(model, settings)
+        self.seed = self.injector.seed
+        self.calibrations = Calibrations(model)
+        self._recorder = OutputRecorder() if outcomes else None
+        self._outputs: Optional[Recorded] = None
+        self._before: Optional[RunState] = None
+        self._after: Optional[RunState] = None
+        self.widths: Dict[str, List[int]] = {}
+        self.golden_outcome: Optional[PhaseOutcome] = None
+
+    def __enter__(self) -> Evaluation:
+        self.model_digest = digest_of(self.model)
+        self.injector.enable(widths_set_later=True)
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        self.injector.release()  # every trial was checked on its own
+        if error is None and self._after is not None:
+            self._after.restore()
+
+    def golden(self) -> TrialResult:
+        """The run without faults. Raises ConfigError if it gives no accuracy."""
+        started = time.perf_counter()
+        self._before = RunState(self.model)
+        self.injector.observe(self._recorder or _ignore)
+        with self.injector.suspended():
+            outcome = self._run()
+        self._after = RunState(self.model)
+        self.widths = self.injector.clean_widths()
+        self.injector.observe(self._recorder)
+        self.injector.keep_step_sizes()
+        if not outcome.metrics:
+            raise ConfigError("campaign: the host's validate returned no accuracy to compare")
+        unused = [name for name, widths in self.widths.items() if not widths]
+        if len(unused) == len(self.widths):
+            raise InjectionError("campaign: not one forward passed through a selected site")
+        if self._recorder is not None:
+            self._outputs = self._recorder.taken()
+        self.golden_outcome = outcome
+        return TrialResult(
+            Trial(0),
+            tuple(outcome.metrics),
+            bits=self.bits,
+            outcomes=compare(self._outputs, self._outputs),
+            seconds=time.perf_counter() - started,
+        )
+
+    @property
+    def memory(self) -> Memory:
+        """Words and exposed bits of each site. Raises ConfigError if it was used at several
+        widths: bit positions then mean several things."""
+        found = {}
+        for site in self.injector.sites:
+            widths = self.widths[site.name]
+            if len(widths) > 1:
+                raise ConfigError(
+                    f"campaign.sensitivity: site {site.name!r} was evaluated at several widths "
+                    f"({', '.join(map(str, widths))}): evaluate one architecture at a time"
+                )
+            for width in widths:
+                mask = selected_bits(self.injector.settings.bits, width)
+                found[site.name] = site.words, [b for b in range(width) if mask >> b & 1]
+        return found
+
+    @property
+    def bits(self) -> int:
+        """Stored bits of weights under exposure, once for each width that a site was used at."""
+        chosen = self.injector.settings.bits
+        if "weights" not in self.injector.settings.targets:
+            return 0
+        return sum(
+            site.words * bin(selected_bits(chosen, width)).count("1")
+            for site in self.injector.sites
+            for width in self.widths[site.name]
+        )
+
+    @property
+    def extra_bits(self) -> int:
+        """Stored bits that protection adds, once for each width that a site was used at."""
+        settings = self.injector.settings
+        return sum(
+            SiteMemory(site.name, site.words, width, settings).extra_bits
+            for site in self.injector.sites
+            for width in self.widths[site.name]
+        )
+
+    def trial(self, trial: Trial) -> TrialResult:
+        """One trial; the golden run comes first."""
+        started = time.perf_counter()
+        golden = self.golden_outcome
+        if golden is None or self._before is None:
+            raise InjectionError("a trial needs the golden run first")
+        if trial.ber is not None:
+            self.injector.start_trial(trial.number, trial.ber)
+            unread = self._nothing_wrong() if self._is_static() else None
+            if unread is not None:
+                return TrialResult(
+                    trial, tuple(golden.metrics), **unread, bits=self.bits, ran=False,
+                    outcomes=compare(self._outputs, self._outputs),
+                    seconds=time.perf_counter() - started,
+                )  # fmt: skip
+        else:
+            self.injector.start_trial(trial.number, 0.0, place_trial(trial, self.memory, self.seed))
+        self._before.restore()
+        self.calibrations.rewind()
+        if self._recorder is not None:
+            self._recorder.clear()
+        outcome = self._run()
+        self.injector.check_trial()
+        check_ranks_agree(self.injector.statistics())
+        sites = self.injector.statistics().values()
+        guarded: Dict[str, Any] = {}
+        if self.injector.settings.protection:
+            weights = {site.name for site in self.injector.sites}
+            guarded = {
+                name: sum(getattr(s, name) for s in sites if s.name in weights)
+                for name in ("residual", "corrected", "detected")
+            }
+        outputs = None if self._recorder is None else self._recorder.taken()
+        result = TrialResult(
+            trial,
+            tuple(outcome.metrics),
+            sum(s.upsets for s in sites),
+            sum(s.words_hit for s in sites),
+            sum(s.bits for s in sites),
+            {s.name: s.upsets for s in sites if s.upsets},
+            compare(self._outputs, outputs),
+            seconds=time.perf_counter() - started,
+            **guarded,
+        )
+        return on_every_rank(result)[0]
+
+    def _nothing_wrong(self) -> Optional[Dict[str, Any]]:
+        """What a trial counts whose static maps leave everything as it was; None if they do not."""
+        if self.injector.settings.targets != ("weights",):
+            return None
+        maps = self.injector.static_maps(self.widths)
+        if not all(one.harmless for several in maps.values() for one in several):
+            return None
+        upsets = {name: sum(one.upsets or 0 for one in several) for name, several in maps.items()}
+        found = [one for several in maps.values() for one in several]
+        counts: Dict[str, Any] = {
+            "upsets": sum(upsets.values()),
+            "upsets_by_site": {name: n for name, n in upsets.items() if n},
+        }
+        if self.injector.settings.protection:
+            corrected, detected = (sum(r.corrected for r in found), sum(r.detected for r in found))
+            counts.update(residual=0, corrected=corrected, detected=detected)
+        return counts
+
+    def _is_static(self) -> bool:
+        persistence = self.injector.settings.persistence
+        in_eval_mode = not any(site.layer.training for site in self.injector.sites)
+        return persistence == "static" or (persistence == "auto" and in_eval_mode)
+
+
+def digest_of(model: nn.Module) -> str:
+    """SHA-256 of all parameters and buffers of ``model``, by name."""
+    found = hashlib.sha256()
+    for name, value in unwrap(model).state_dict().items():
+        if isinstance(value, torch.Tensor):
+            found.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+            words = value.detach().cpu().contiguous().view(-1)
+            found.update(words.view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()
+
+
+def _ignore(output: object) -> None:
+    """Observes nothing: the injector still notes the widths."""

@@ -1,0 +1,91 @@
+"""Campaigns from Python, with no host script at all."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any, Callable, Optional, Sequence, Union
+
+from torch import nn
+
+from rfquant_hooks.contract import PhaseOutcome
+
+from ..analysis.summary import Summary
+from ..errors import ConfigError
+from ..injection.devices import rank
+from ..report.tables import closing_lines, print_tables
+from ..settings.injection import InjectionSettings
+from ..settings.section import SECTION, parse_section
+from .evaluation import Evaluation
+from .run import CampaignRun
+
+#: Top-1 accuracy in percent; one for each architecture evaluated.
+Accuracy = Union[float, Sequence[float]]
+
+
+class Campaign:
+    """A golden run and many trials, over a grid of BERs, on a model of yours::
+
+        summary = Campaign(model, lambda: evaluate(model), ber=[1e-4, 1e-3, 1e-2], seed=42).run()
+        summary.thresholds[0].ber  # accuracy has dropped by max_drop
+
+    ``evaluate()`` runs the model on the test data and returns the top-1 accuracy in percent; it
+    must give the same for the same weights. Further keyword arguments are the keys of the YAML:
+    those of ``campaign`` (``ber``, ``trials``, ``max_drop``, ``output``, ...) and those of the
+    section (``seed``, ``layers``, ``bits``, ``encoding``, ...). Trials run in this process.
+
+    Raises ConfigError for a bad argument.
+    """
+
+    def __init__(self, model: nn.Module, evaluate: Callable[[], Accuracy], **settings: Any) -> None:
+        self.model, self._evaluate = model, evaluate
+        section = {k: settings.pop(k) for k in list(settings) if k in _SECTION_KEYS}
+        parsed = parse_section({**section, "campaign": settings})
+        assert parsed.campaign is not None
+        self.section, self.campaign = parsed, parsed.campaign
+        if self.campaign.engine != "local" or self.campaign.workers > 1:
+            raise ConfigError(
+                f"{SECTION}.campaign.workers: processes start a host; from Python, trials run in "
+                "this one (shard divides them)"
+            )
+        self.folder = Path(self.campaign.output)
+
+    def run(self) -> Optional[Summary]:
+        """Run what is missing in ``output``, write the report, print a table; the summary (on
+        rank 0 of a process group, else None)."""
+        settings = self.section
+        with Evaluation(self.model, self._outcome, settings, self.campaign.outcomes) as evaluation:
+            golden = evaluation.golden()
+            if all(0.0 < metric <= 1.0 for metric in golden.metrics):
+                raise ConfigError(
+                    "Campaign: evaluate must return the top-1 accuracy in percent; the golden run "
+                    f"gave {', '.join(map(str, golden.metrics))}, which looks like a fraction"
+                )
+            bers = self.section.grid
+            about = {"command": None, "host": "Python", "argv": sys.argv}
+            run = CampaignRun(evaluation, self.campaign, bers, self.folder, _say, about)
+            summary = run.run(golden)
+        if summary is not None:
+            print_tables(summary)
+            for line in closing_lines(summary, self.folder):
+                _say(line)
+        return summary
+
+    def _outcome(self) -> PhaseOutcome:
+        value = self._evaluate()
+        many = value if isinstance(value, (list, tuple)) else (value,)
+        try:
+            metrics = tuple(float(metric) for metric in many)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(
+                f"Campaign: evaluate must return the top-1 accuracy in percent; received {value!r}"
+            ) from error
+        return PhaseOutcome(value, metrics)
+
+
+_SECTION_KEYS = {*InjectionSettings.model_fields} - {"ber", "trial"}
+
+
+def _say(line: str) -> None:
+    if rank() == 0:
+        print(f"seu-plugin: {line}", flush=True)

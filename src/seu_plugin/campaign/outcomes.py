@@ -1,0 +1,89 @@
+"""What became of each image: outputs of a trial against those of the golden run."""
+
+from __future__ import annotations
+
+from typing import Any, List, Optional, Tuple
+
+import torch
+
+from ..analysis.trials import Outcomes
+from ..errors import InjectionError
+from ..injection.devices import on_every_rank
+
+#: For each image: hash of its outputs, top-1 class, whether all are finite.
+Recorded = Tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+
+#: Odd multiplier of a 64-bit hash over the bits of one image's outputs.
+_MIX = 0x9E3779B97F4A7C15 - (1 << 64)
+
+
+class OutputRecorder:
+    """Sees the model's output of each forward; keeps, on its device, a 64-bit hash, the top-1
+    class and whether all is finite, for each image: O(images), and nothing waits for a GPU.
+
+    Outputs other than one floating-point tensor of shape [images, classes] cannot be compared:
+    ``observed`` is False then.
+    """
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        self.observed = True
+        self._batches: List[Recorded] = []
+
+    def __call__(self, output: Any) -> None:
+        if not (
+            isinstance(output, torch.Tensor) and output.dim() == 2 and output.is_floating_point()
+        ):
+            self.observed = False
+            return
+        output = output.detach()
+        self._batches.append(
+            (_hashes(output), output.argmax(dim=1), torch.isfinite(output).all(dim=1))
+        )
+
+    def taken(self) -> Optional[Recorded]:
+        """What was recorded, on the CPU, and forget it; None if outputs cannot be compared."""
+        batches, observed = self._batches, self.observed
+        self.clear()
+        if not observed or not batches:
+            return None
+        hashes, classes, finite = (torch.cat(parts).cpu() for parts in zip(*batches))
+        return hashes, classes, finite
+
+
+def compare(golden: Optional[Recorded], faulted: Optional[Recorded]) -> Optional[Outcomes]:
+    """Outcomes of a trial, summed over all ranks; None if outputs could not be recorded.
+
+    Raises InjectionError if both runs did not see the same number of images.
+    """
+    if golden is None or faulted is None:
+        return None
+    (before, was, _), (after, now, finite) = golden, faulted
+    if before.shape != after.shape:
+        raise InjectionError(
+            f"the golden run gave outputs for {len(before)} images and a trial for {len(after)}: "
+            "the host's validate does not evaluate the same images each time"
+        )
+    masked = before == after
+    critical = finite & ~masked & (was != now)
+    tolerable, broken = finite & ~masked & ~critical, ~finite & ~masked
+    here = [int(part.sum()) for part in (masked, tolerable, critical, broken)]
+    return Outcomes(*(sum(counts) for counts in zip(*on_every_rank(here))))
+
+
+def _hashes(output: torch.Tensor) -> torch.Tensor:
+    """A 64-bit hash of the bits of each row; int64 of shape [rows]."""
+    words = output.double().contiguous().view(torch.int64)  # exact for every narrower float
+    powers = _powers(words.shape[1]).to(words.device)
+    mixed = (words ^ (words >> 29)) * _MIX
+    return ((mixed ^ (mixed >> 32)) * powers).sum(dim=1)  # modulo 2**64
+
+
+def _powers(n: int) -> torch.Tensor:
+    values, value = [], 1
+    for _ in range(n):
+        value = value * 0xD6E8FEB86659FD93 % (1 << 64)
+        values.append(value - (1 << 64) if value >> 63 else value)
+    return torch.tensor(values, dtype=torch.int64)

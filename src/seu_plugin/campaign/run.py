@@ -1,0 +1,197 @@
+"""Campaigns: a golden run and many trials, from the plan to the report."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterable, Iterator, Mapping, Optional, Sequence, Tuple
+
+import numpy as np
+import torch
+
+from .._version import __version__
+from ..analysis.results import ResultStore
+from ..analysis.strata import strata, stratum_trials
+from ..analysis.summary import Summary
+from ..analysis.trials import Trial, TrialResult, same, stratum
+from ..errors import InjectionError, SeuError
+from ..injection.devices import on_every_rank, rank
+from ..report.files import write_report
+from ..settings.campaign import CampaignSettings, Sensitivity
+from ..settings.injection import InjectionSettings
+from .evaluation import Evaluation
+from .progress import CampaignProgress
+from .schedule import batches
+
+#: Runs trials, in any order, and gives each one's result.
+Engine = Callable[[Sequence[Trial]], Iterable[TrialResult]]
+Say = Callable[[str], None]
+
+#: Settings that decide what a trial gives.
+_IDENTITY = (
+    "mode", "encoding", "bits", "layers", "persistence", "bn_calibration", "enable_in_training",
+    "enable_in_inference",
+)  # fmt: skip
+_ALSO = ("stuck_at", "asymmetric", "mbu", "upsets", "memory", "protection", "targets")
+
+
+class CampaignRun:
+    """One campaign over one :class:`~seu_plugin.campaign.evaluation.Evaluation`.
+
+    ``bers`` is the grid; ``about`` goes into the manifest (command, host). On every rank of a
+    process group the same trials run; rank 0 alone writes and speaks.
+    """
+
+    def __init__(
+        self,
+        evaluation: Evaluation,
+        campaign: CampaignSettings,
+        bers: Tuple[float, ...],
+        folder: Path,
+        say: Say,
+        about: Optional[Mapping[str, Any]] = None,
+    ) -> None:
+        settings = evaluation.injector.settings
+        self.evaluation, self.bers = evaluation, bers
+        self.campaign = of_mode(campaign, settings)
+        self.folder, self._say, self._about = folder, say, dict(about or {})
+        self.strata: Dict[str, int] = {}
+
+    def identity(self) -> Dict[str, Any]:
+        """What must agree for two results to belong together; after the golden run."""
+        return {
+            "section": section_identity(self.evaluation.injector.settings, self.campaign),
+            "seed": self.evaluation.seed,
+            "widths": self.evaluation.widths,
+            "model": self.evaluation.model_digest,
+        }
+
+    def run(self, golden: TrialResult, engine: Optional[Engine] = None) -> Optional[Summary]:
+        """Run what is missing and write the report; the summary on rank 0.
+
+        Raises SiteError for a stratum of fewer bits than upsets, before any trial; ConfigError if
+        the folder holds another campaign, InjectionError if ``golden`` is
+        not what the golden run gave when the campaign began.
+        """
+        if self.evaluation.injector.settings.mode == "exact_count":
+            self.strata = {stratum(None, None): self.evaluation.bits}
+        elif self.campaign.sensitivity is not None:
+            self.strata = strata(self.evaluation.memory, self.campaign.sensitivity)
+        if self.campaign.sensitivity is not None:
+            for name, stored in self.strata.items():  # what does not fit costs no trial
+                stratum_trials(name, stored, self.campaign.sensitivity)
+        extra, bits = self.evaluation.extra_bits, self.evaluation.bits
+        if extra and bits:
+            self._say(f"protection adds {extra:,} bits to {bits:,} ({100 * extra / bits:.1f} %)")
+        with self._results(golden) as (results, append):
+            known = len(results)
+            if known:
+                self._say(f"{self.folder} has {known:,} trials already: only others are run")
+            with CampaignProgress(self._say, quiet=rank() != 0) as progress:
+                for batch in batches(self.campaign, self.bers, self.strata, golden, results):
+                    missing = [trial for trial in batch.trials if trial.id not in results]
+                    progress.begin(batch.title, len(missing))
+                    for result in (engine or self._here)(missing):
+                        append(result)
+                        progress.advance(result)
+        return write_report([self.folder], self.folder) if rank() == 0 else None
+
+    def _here(self, trials: Sequence[Trial]) -> Iterator[TrialResult]:
+        return map(self.evaluation.trial, trials)
+
+    @contextmanager
+    def _results(
+        self, golden: TrialResult
+    ) -> Iterator[Tuple[Dict[str, TrialResult], Callable[[TrialResult], None]]]:
+        """Results by trial id, and what takes another: the store on rank 0, memory elsewhere."""
+        store: Optional[ResultStore] = None
+        trouble: Optional[SeuError] = None
+        if rank() == 0:
+            try:
+                store = ResultStore(self.folder, self.manifest())
+                check_golden(store, golden)
+            except SeuError as error:
+                trouble = error
+        shared = on_every_rank((trouble, {} if store is None else store.results))[0]
+        try:
+            if shared[0] is not None:
+                raise shared[0]
+            if store is not None:
+                yield store.results, store.append
+            else:
+                memory = shared[1]
+                yield memory, lambda result: memory.update({result.trial.id: result})
+        finally:
+            if store is not None:
+                store.close()
+
+    def manifest(self) -> Dict[str, Any]:
+        """The contents of ``manifest.json``."""
+        identity = self.identity()
+        plan = self.campaign.model_copy(update={"ber": self.bers or None})
+        cuda = torch.cuda.is_available()
+        return {
+            "format": 1,
+            "campaign_hash": digest(identity),
+            "identity": identity,
+            "shard": self.campaign.shard or "0/1",
+            "seed": self.evaluation.seed,
+            "plan": plan.model_dump(mode="json"),
+            "strata": self.strata,
+            "extra_bits": self.evaluation.extra_bits,
+            "versions": {
+                "seu-plugin": __version__,
+                "torch": torch.__version__,
+                "numpy": np.__version__,
+                "python": platform.python_version(),
+                "platform": platform.platform(),
+            },
+            "device": torch.cuda.get_device_name() if cuda else f"CPU {platform.machine()}",
+            "threads": torch.get_num_threads(),
+            "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            **self._about,
+        }
+
+
+def of_mode(campaign: CampaignSettings, settings: InjectionSettings) -> CampaignSettings:
+    """``campaign``; of mode ``exact_count``, a study of the whole memory as one stratum."""
+    if settings.mode != "exact_count":
+        return campaign
+    whole = Sensitivity(trials=campaign.trials, upsets=settings.upsets)
+    return campaign.model_copy(update={"sensitivity": whole, "max_drop": None})
+
+
+def check_golden(store: ResultStore, golden: TrialResult) -> None:
+    """Keep the golden run; raise InjectionError if the campaign began with another."""
+    if store.golden is None:
+        store.append(golden)
+    elif not same(store.golden, golden):
+        raise InjectionError(
+            f"{store.folder}: the golden run now gives {_percent(golden)}, and gave "
+            f"{_percent(store.golden)} (or other outputs) when the campaign began: the data, the "
+            "libraries or the number of threads have changed; choose another output"
+        )
+
+
+def _percent(result: TrialResult) -> str:
+    return ", ".join(f"{metric:.4f} %" for metric in result.metrics)
+
+
+def section_identity(settings: InjectionSettings, campaign: CampaignSettings) -> Dict[str, Any]:
+    """The settings that decide what a trial gives, for the manifest."""
+    dumped = settings.model_dump(mode="json", include=set(_IDENTITY))
+    for name in _ALSO:  # left out where they say what they said before they were there
+        value = getattr(settings, name)
+        if value != InjectionSettings.model_fields[name].default:
+            dumped[name] = settings.model_dump(mode="json", include={name})[name]
+    return {**dumped, "outcomes": campaign.outcomes}
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of a JSON document."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,96 @@
+"""A plan of protection, put to the test: the host of a campaign is started again with it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any, Dict, Mapping, NamedTuple
+
+import yaml
+
+from ..analysis.folders import merged, summary_of
+from ..analysis.planner import Plan
+from ..analysis.results import write_whole
+from ..analysis.summary import BerSummary, Summary
+from ..errors import ConfigError, InjectionError
+from ..settings.section import SECTION
+from .worker import without_option
+
+
+class Verdict(NamedTuple):
+    """What the verifying campaign says: whether the whole interval of the mean drop is at or below
+    the target."""
+
+    row: BerSummary
+    target: float
+
+    @property
+    def holds(self) -> bool:
+        return self.row.drop_t.high <= self.target
+
+    def next_aim(self, predicted: float) -> float:
+        """What the next plan is to predict: as much less as the measured drop is too high."""
+        return predicted * min(self.target / self.row.drop_t.high, 0.9)
+
+    def text(self) -> str:
+        low, high = self.row.drop_t
+        told = (
+            f"measured drop at BER {self.row.ber:g}: {self.row.drop:.2f} percentage points "
+            f"({low:.2f} ... {high:.2f}) over {self.row.trials} fault maps"
+        )
+        if self.holds:
+            return f"{told}: the target of {self.target:g} holds"
+        if low > self.target:
+            return f"{told}: the target of {self.target:g} is NOT met"
+        return f"{told}: not enough to tell whether the target of {self.target:g} holds"
+
+
+def overlay(
+    found: Plan, ber: float, max_drop: float, on_detected: str, trials: int, output: Path
+) -> Dict[str, Any]:
+    """YAML to be merged over the campaign's: the protection, and one BER."""
+    off = dict.fromkeys(("until", "sensitivity", "mission", "shard"))
+    campaign = {
+        "ber": [ber], "trials": trials, "threshold": "grid", "max_drop": max_drop,
+        "output": str(output.resolve()), **off,
+    }  # fmt: skip
+    rules = json.loads(json.dumps(found.rules(on_detected)))
+    return {SECTION: {"protection": rules, "campaign": campaign}}
+
+
+def verify(
+    folder: Path, settings: Mapping[str, Any], output: Path, ber: float, target: float
+) -> Verdict:
+    """Start the host of the campaign in ``folder`` again with ``settings`` merged over its own:
+    what that says of ``ber`` (``output`` may hold others, too).
+
+    Raises ConfigError if the campaign names no command, InjectionError if the host fails.
+    """
+    manifest = merged([folder])[0]
+    command = manifest.get("command")
+    if not command:
+        raise ConfigError(f"{folder}: was made from Python, so there is no host to start; use "
+                          "--no-verify and give the protection to Campaign")  # fmt: skip
+    output.mkdir(parents=True, exist_ok=True)
+    path = output / "protection.yaml"
+    write_whole(path, yaml.safe_dump(dict(settings), sort_keys=False))
+    for option in ("--output", "--shard"):
+        command = without_option(command, option)
+    files = [i for i, part in enumerate(command) if part.endswith((".yaml", ".yml"))]
+    if not files:
+        raise ConfigError(f"{folder}: its command names no YAML file: {' '.join(command)}")
+    last = files[-1] + 1
+    command = [*command[:last], str(path.resolve()), *command[last:]]
+    ended = subprocess.run(command, cwd=manifest["cwd"], check=False)
+    if ended.returncode:
+        raise InjectionError(f"the verifying campaign ended with exit code {ended.returncode}")
+    return verdict(summary_of([output]), ber, target)
+
+
+def verdict(summary: Summary, ber: float, target: float) -> Verdict:
+    """What ``summary`` says of ``ber``. Raises InjectionError if it has no trial there."""
+    rows = [row for row in summary.bers if row.ber == ber]
+    if not rows:
+        raise InjectionError(f"the verifying campaign has no trial at BER {ber:g}")
+    return Verdict(rows[0], target)

@@ -1,0 +1,197 @@
+"""Workers: processes that start the host once, with the same command, and then run trials.
+
+A worker is told by an environment variable which end of a pipe is its own. When the host calls
+``validate``, it makes the golden run, says hello, and runs the trials that it is sent until the
+pipe closes.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, Pipe
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+
+from rfquant_hooks.contract import PluginError
+
+from ..analysis.trials import Trial, TrialResult
+from ..errors import ConfigError, InjectionError
+from .evaluation import Evaluation
+
+#: File descriptor of a worker's end of its pipe, a colon, and the seed of the campaign.
+PIPE = "SEU_PLUGIN_WORKER_PIPE"
+_STARTED_BY_TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_PORT")
+
+
+class WorkerLost(Exception):
+    """The process of a worker is gone; its trial is to be run by another."""
+
+
+@dataclass(frozen=True)
+class Hello:
+    """What a worker says first: that it evaluates the same as everybody else."""
+
+    golden: TrialResult
+    identity: Mapping[str, Any]
+
+
+class HostProcess:
+    """One worker on this machine. Raises WorkerLost if it dies, whatever it was doing."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        folder: str,
+        environment: Mapping[str, str],
+        log: Path,
+        seed: int,
+    ) -> None:
+        self._log = log
+        self._pipe, theirs = Pipe()
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as output:
+            self.process = subprocess.Popen(
+                list(command),
+                cwd=folder,
+                env={**os.environ, **environment, PIPE: f"{theirs.fileno()}:{seed}"},
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        theirs.close()
+
+    def hello(self) -> Hello:
+        """Wait for the host to start and to make its golden run."""
+        answer = self._receive()
+        assert isinstance(answer, Hello)
+        return answer
+
+    def run(self, trial: Trial) -> TrialResult:
+        try:
+            self._pipe.send(trial)
+        except OSError as error:
+            raise self._lost() from error
+        answer = self._receive()
+        assert isinstance(answer, TrialResult)
+        return answer
+
+    def close(self) -> None:
+        """Let the process end; not later than in ten seconds."""
+        self._pipe.close()
+        try:
+            self.process.wait(timeout=10.0)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def _receive(self) -> Union[Hello, TrialResult]:
+        try:
+            while not self._pipe.poll(1.0):
+                # A child of the worker may hold its end of the pipe open.
+                if self.process.poll() is not None and not self._pipe.poll():
+                    raise EOFError
+            answer = self._pipe.recv()
+        except (EOFError, OSError) as error:
+            raise self._lost() from error
+        if isinstance(answer, PluginError):
+            raise answer
+        return answer  # type: ignore[no-any-return]
+
+    def _lost(self) -> WorkerLost:
+        try:  # the pipe closes a moment before the process has ended
+            state = f"ended with exit code {self.process.wait(timeout=2.0)}"
+        except subprocess.TimeoutExpired:
+            state = "is unreachable"
+        return WorkerLost(f"worker process {self.process.pid} {state}: see {self._log}")
+
+
+def own_pipe() -> Optional[Tuple[Connection, int]]:
+    """This process's end of the pipe and the campaign's seed if it is a worker, once: its
+    children are none."""
+    told = os.environ.pop(PIPE, None)
+    if told is None:
+        return None
+    descriptor, _, seed = told.partition(":")
+    return Connection(int(descriptor)), int(seed)
+
+
+def serve(pipe: Connection, evaluation: Evaluation, hello: Hello) -> None:
+    """Run trials until the pipe closes. A mistake is told to the other end."""
+    try:
+        pipe.send(hello)
+        while True:
+            trial = pipe.recv()
+            try:
+                answer: Union[TrialResult, PluginError] = evaluation.trial(trial)
+            except PluginError as error:
+                answer = error
+            pipe.send(answer)
+    except (EOFError, OSError):  # nobody wants more
+        pipe.close()
+
+
+def environment_of(worker: int, threads: int, gpus: int = 0) -> Dict[str, str]:
+    """What differs in the environment of a worker: its threads, its GPU of several, and a
+    process group of its own where the host was started by torchrun."""
+    changed = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+    if any(name in os.environ for name in _STARTED_BY_TORCHRUN):
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            raise ConfigError(
+                "campaign.workers: cannot be combined with several ranks, which run each trial "
+                "together; use one of the two"
+            )
+        changed.update(RANK="0", LOCAL_RANK="0", WORLD_SIZE="1", MASTER_PORT=str(_free_port()))
+    if gpus > 1:
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+        ids = visible if visible != [""] else [str(i) for i in range(gpus)]
+        changed["CUDA_VISIBLE_DEVICES"] = ids[worker % len(ids)]
+    return changed
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def check_hello(hello: Hello, golden: TrialResult, identity: Mapping[str, Any]) -> None:
+    """Raise InjectionError if a worker evaluates something else than the process that asks."""
+    if dict(hello.identity) != dict(identity):
+        different = [k for k in identity if hello.identity.get(k) != identity[k]]
+        raise InjectionError(
+            f"a worker has another {', '.join(different)}: the configuration or the checkpoint "
+            "changed while the campaign started"
+        )
+    if hello.golden.metrics != golden.metrics:
+        raise InjectionError(
+            f"a worker's golden run gives {list(hello.golden.metrics)}, this process's "
+            f"{list(golden.metrics)}: set campaign.threads and OMP_NUM_THREADS to the same number"
+        )
+
+
+def without_option(command: Sequence[str], option: str) -> List[str]:
+    """``command`` without ``option VALUE`` and ``option=VALUE``."""
+    kept: List[str] = []
+    skip = False
+    for part in command:
+        if skip or part.startswith(f"{option}="):
+            skip = False
+        elif part == option:
+            skip = True
+        else:
+            kept.append(part)
+    return kept
+
+
+def parts(command: Optional[List[str]]) -> List[str]:
+    """The command that starts the host again. Raises ConfigError if it is not known."""
+    if command is None:
+        raise ConfigError(
+            "campaign.workers: cannot tell the command that started this process (Python 3.10 "
+            "can); use one worker, or shards"
+        )
+    return command

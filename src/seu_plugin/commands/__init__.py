@@ -1,0 +1,43 @@
+"""The ``seu`` command: a file for each of its subcommands.
+
+A command imports what it works with when it runs, so that ``seu --help`` is there at once.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from .._version import __version__
+from .check import check
+from .compare import compare
+from .export import export
+from .protect import protect
+from .rate import rate
+from .replay import replay
+from .report import report
+from .schema import schema
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"]},
+    commands=(check, schema, rate, report, compare, protect, replay, export),
+)
+@click.version_option(__version__, prog_name="seu")
+def cli() -> None:
+    """Single-event upsets in the weight memory of quantized networks.
+
+    Runs are started with rfquant-run; this command helps with their configuration.
+    """
+
+
+def main() -> None:
+    """Entry point: a mistake of the user's is one line and exit code 2."""
+    from rfquant_hooks.contract import PluginError
+
+    try:
+        cli()
+    except PluginError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(2)

@@ -1,0 +1,106 @@
+"""``seu check``: what the section of YAML files asks for, and whether it can be had."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+import click
+
+from ..errors import BitWidthError, ConfigError, nearest
+from .arguments import FILE_TO_BE, FOLDER
+
+
+@click.command()
+@click.argument("config", nargs=-1, required=True, type=FILE_TO_BE)
+@click.option("--host", type=FOLDER, help="The host's folder, where rfquant-run looks, too.")
+def check(config: Tuple[Path, ...], host: Optional[Path]) -> None:
+    """Check the fault_injection section of YAML files, and the files that it names.
+
+    Later files win, as in the host. Needs no model and no GPU.
+    """
+    for line in checked(config, host):
+        click.echo(line)
+
+
+def checked(config: Sequence[Path], host: Optional[Path] = None) -> List[str]:
+    """What the files ask for, for people; later files win, as in the host. Files that the section
+    names are looked for as the host does, whose folder is ``host``, or else one that the
+    configuration lies in. Raises ConfigError."""
+    from ..host.runtime import Runtime, is_there
+    from ..settings.section import SECTION, parse_section
+
+    merged: Dict[str, Any] = {}
+    for path in config:
+        merged = _merged(merged, _read_yaml(path))
+    if SECTION not in merged:
+        names = ", ".join(map(str, config))
+        near = nearest(SECTION, map(str, merged))
+        hint = f"; is {near!r} meant to be it?" if near else ""
+        raise ConfigError(f"{names}: has no section {SECTION}{hint}")
+    section = parse_section(merged[SECTION])
+    if not section.enabled:
+        return [f"{SECTION}: ok; not enabled, so the host runs as without it"]
+    source = section.bit_width_config
+    if host is None and source is not None and not is_there(Path(source.path)):
+        above = [folder for path in config for folder in path.resolve().parents]
+        host = next((folder for folder in above if is_there(folder / source.path)), None)
+    try:
+        runtime = Runtime(section, merged, host)
+    except BitWidthError as error:
+        if host is None and source is not None and not is_there(Path(source.path)):
+            raise BitWidthError(f"{error}; the host's folder can be named with --host") from error
+        raise
+    phases = [
+        name
+        for name, on in (
+            ("train", section.enable_in_training),
+            ("validate", section.enable_in_inference),
+            ("search", section.enable_in_search),
+        )
+        if on
+    ]
+    ber = f"BER {section.ber:g}"
+    if section.mode == "exact_count":
+        ber = f"{section.upsets} upsets"
+    if section.campaign is not None:
+        ber = f"campaign of {section.campaign.trials} trials"
+        if section.grid:
+            several = f"each of {len(section.grid)} BERs" if len(section.grid) > 1 else "one BER"
+            ber += f" at {several}"
+    elif section.ber_by_epoch is not None and not section.ber:
+        schedule = section.ber_by_epoch
+        ber = f"BER by epoch ({schedule.shape}, at most {schedule.highest:g})"
+    how = "" if section.mode == "ber" else f" of mode {section.mode}"
+    lines = [f"{SECTION}: ok; {ber}{how} in {' and '.join(phases)}"]
+    for rule in section.protection:
+        of = ", ".join(rule.layers.include)
+        lines.append(f"protection: {rule.scheme} of bits {rule.bits} of {of}")
+    if runtime.widths is not None:
+        lines.append(f"bit widths: {runtime.widths.source}, {len(runtime.widths.weights)} layers")
+    return lines
+
+
+def _merged(first: Dict[str, Any], later: Dict[str, Any]) -> Dict[str, Any]:
+    """As the host merges its files (util/config.py, merge_nested_dict)."""
+    both = dict(first)
+    for key, value in later.items():
+        nested = isinstance(value, dict) and isinstance(first.get(key), dict)
+        both[key] = _merged(first[key], value) if nested else value
+    return both
+
+
+def _read_yaml(path: Path) -> Any:
+    import yaml
+
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is not UTF-8 text ({error.reason})") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: is not YAML ({' '.join(str(error).split())})") from error
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path}: must be a mapping of settings")
+    return data

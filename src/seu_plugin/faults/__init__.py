@@ -1,0 +1,1 @@
+"""Which cells are struck, and what is then read: streams, counts, maps, mechanisms, rates."""

@@ -1,0 +1,214 @@
+"""A campaign over a host's own ``validate``."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import sys
+from contextlib import ExitStack, contextmanager, redirect_stdout
+from pathlib import Path
+from typing import Any, Callable, Iterator, Mapping, Optional
+
+import torch
+
+from rfquant_hooks.contract import Phase, PhaseOutcome, restart_command, setting
+
+from ..analysis.results import MANIFEST, check_folder, check_same_campaign, read_manifest
+from ..analysis.summary import Summary
+from ..campaign.evaluation import Evaluation
+from ..campaign.pool import Worker, WorkerPool
+from ..campaign.run import CampaignRun, section_identity
+from ..campaign.worker import (
+    Hello,
+    HostProcess,
+    check_hello,
+    environment_of,
+    own_pipe,
+    parts,
+    serve,
+)
+from ..errors import ConfigError
+from ..injection.devices import on_every_rank, rank
+from ..quantizers.bit_widths import check_widths_used
+from ..report.tables import closing_lines, print_tables
+from ..settings.section import FaultInjectionSection
+
+Run = Callable[[], PhaseOutcome]
+
+
+class HostCampaign:
+    """Runs the campaign of a section whenever the host calls ``validate``.
+
+    The first call writes to ``campaign.output``, the n-th to ``output-n``. Raises ConfigError at
+    once for an output that holds another campaign.
+    """
+
+    def __init__(
+        self, section: FaultInjectionSection, config: Any, say: Callable[[str], None]
+    ) -> None:
+        assert section.campaign is not None
+        self.campaign = section.campaign
+        self._say, self._calls = say, 0
+        worker = own_pipe()
+        self._pipe = None if worker is None else worker[0]
+        seed = section.seed if worker is None else worker[1]
+        self.section = section.model_copy(update={"seed": seed})
+        self._evaluation: Optional[Evaluation] = None
+        if self.parallel and setting(config, "search", False):
+            raise ConfigError(
+                "fault_injection.campaign.workers: cannot be combined with search: true, which "
+                "every worker would repeat; evaluate the widths it finds in a run of its own"
+            )
+        if self._pipe is None:
+            check_output(Path(self.campaign.output), section)
+
+    @property
+    def parallel(self) -> bool:
+        return self.campaign.workers > 1 or self.campaign.engine == "ray"
+
+    @property
+    def threads(self) -> int:
+        """CPU threads of each process that runs trials."""
+        if not self.parallel:
+            return torch.get_num_threads()
+        return self.campaign.threads or max(1, (os.cpu_count() or 1) // self.campaign.workers)
+
+    def validate(self, phase: Phase, run: Run) -> PhaseOutcome:
+        """The whole campaign; the host receives what the golden run gave it."""
+        self._calls += 1
+        suffix = f"-{self._calls}" if self._calls > 1 else ""
+        folder = Path(self.campaign.output + suffix)
+        log = folder / "host.log" if rank() == 0 and self._pipe is None else Path(os.devnull)
+
+        def run_quietly() -> PhaseOutcome:
+            if evaluation.golden_outcome is None:
+                return run()
+            with host_silenced(log):
+                return run()
+
+        settings = self.section.model_copy(update={"seed": self._seed(folder)})
+        evaluation = Evaluation(phase.model, run_quietly, settings, self.campaign.outcomes)
+        self._evaluation = evaluation
+        try:
+            with evaluation:
+                self._say("golden run (no upsets):")
+                golden = evaluation.golden()
+                if phase.bit_widths is not None:
+                    check_widths_used(phase.model, phase.bit_widths, evaluation.widths)
+                about = {
+                    "command": restart_command(),
+                    "cwd": str(Path.cwd()),
+                    "host": "RFQuant",
+                    "threads": self.threads,
+                }
+                bers = self.section.grid
+                campaign = CampaignRun(evaluation, self.campaign, bers, folder, self._say, about)
+                if self._pipe is not None:
+                    serve(self._pipe, evaluation, Hello(golden, campaign.identity()))
+                    sys.exit(0)
+                self._begin(golden.metrics, bers, evaluation.seed)
+                with ExitStack() as stack:
+                    engine = None
+                    if self.parallel:
+                        check = _Check(golden, campaign.identity())
+                        pool = self._pool(check, folder, evaluation.seed, stack)
+                        engine = stack.enter_context(pool)
+                    summary = campaign.run(golden, engine)
+        finally:
+            self._evaluation = None
+        if summary is not None:
+            print_tables(summary)
+            for line in closing_lines(summary, folder):
+                self._say(line)
+            write_scalars(phase.arguments.get("monitors"), summary)
+        assert evaluation.golden_outcome is not None
+        return evaluation.golden_outcome
+
+    def calibrate(self, run: Run) -> Optional[PhaseOutcome]:
+        """BatchNorm calibration inside a campaign; None: as the host does it."""
+        evaluation = self._evaluation
+        if evaluation is None or self.section.bn_calibration == "faulty":
+            return None
+        return evaluation.calibrations.calibrate(run)
+
+    def _begin(self, golden: Any, bers: Any, seed: int) -> None:
+        self._say(f"golden accuracy: {', '.join(f'{metric:.2f} %' for metric in golden)}")
+        at = f"at each BER of {', '.join(f'{ber:g}' for ber in bers)}"
+        if self.section.mode == "exact_count":
+            at = f"of {self.section.upsets} upsets each"
+        self._say(f"campaign: {self.campaign.trials} trials {at} (seed {seed})")
+
+    def _seed(self, folder: Path) -> Optional[int]:
+        """The section's, or of the campaign that goes on in ``folder``, or None: to be drawn."""
+        seed = self.section.seed
+        if seed is None and rank() == 0 and (folder / MANIFEST).exists():
+            seed = read_manifest(folder).get("seed")
+        return on_every_rank(seed)[0]
+
+    def _pool(self, check: _Check, folder: Path, seed: int, stack: ExitStack) -> WorkerPool:
+        command, number = parts(restart_command()), self.campaign.workers
+        cluster: Any = None
+        if self.campaign.engine == "ray":
+            from ..campaign.ray_workers import RayCluster
+
+            cluster = RayCluster(self.campaign.ray)
+            stack.callback(cluster.close)
+
+        def start(index: int) -> Worker:
+            log = (folder / f"worker-{index}.log").resolve()
+            gpus = 0 if cluster is not None else torch.cuda.device_count()
+            environment = environment_of(index, self.threads, gpus)
+            make = HostProcess if cluster is None else cluster.worker
+            worker: Worker = make(command, str(Path.cwd()), environment, log, seed)
+            return worker
+
+        return WorkerPool(start, number, check, self._say)
+
+
+class _Check:
+    """Whether a worker evaluates what this process does."""
+
+    def __init__(self, golden: Any, identity: Mapping[str, Any]) -> None:
+        self._golden, self._identity = golden, identity
+
+    def __call__(self, hello: Hello) -> None:
+        check_hello(hello, self._golden, self._identity)
+
+
+@contextmanager
+def host_silenced(log: Path) -> Iterator[None]:
+    """What the host prints goes to ``log``, and its loggers say nothing below a warning."""
+    level = logging.root.manager.disable
+    logging.disable(max(level, logging.INFO))
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("a", encoding="utf-8") as file, redirect_stdout(file):
+            yield
+    finally:
+        logging.disable(level)
+
+
+def check_output(folder: Path, section: FaultInjectionSection) -> None:
+    """Raise ConfigError now, not after the golden run, if ``folder`` holds another campaign, cannot
+    be written to or cannot be read."""
+    check_folder(folder)
+    if (folder / MANIFEST).exists():
+        assert section.campaign is not None
+        identity: Any = {"section": section_identity(section, section.campaign)}
+        if section.seed is not None:
+            identity["seed"] = section.seed
+        shard = section.campaign.shard or "0/1"
+        check_same_campaign(read_manifest(folder), identity, folder, shard)
+
+
+def write_scalars(monitors: Any, summary: Summary) -> None:
+    """Tell the host's TensorBoard monitor, if it has one: top-1 against log10(BER) * 100."""
+    for monitor in monitors if isinstance(monitors, (list, tuple)) else ():
+        writer: Any = getattr(monitor, "writer", None)
+        if not hasattr(writer, "add_scalar"):
+            continue
+        for row in summary.bers:
+            step = round(100 * math.log10(row.ber))
+            for name, value in (("mean", row.mean), ("worst", row.worst), ("drop", row.drop)):
+                writer.add_scalar(f"seu/top1_{name}_{row.architecture}", value, step)

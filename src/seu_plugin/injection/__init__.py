@@ -1,0 +1,1 @@
+"""Upsets in a live model, and the model given back as it was."""

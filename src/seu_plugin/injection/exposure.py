@@ -1,0 +1,279 @@
+"""One site under exposure: which fault map holds now, and putting it into the weight."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Sequence, Tuple, Union
+
+import torch
+
+from ..errors import ConfigError, InjectionError
+from ..faults.fault_map import MAX_WIDTH, FaultMap
+from ..faults.site_memory import ReadMap, SiteMemory
+from ..fields import selected_bits
+from ..quantizers.sites import Site, check_width
+from ..settings.injection import InjectionSettings
+from .drawing import MapDrawer
+from .exact_count import ExactCount
+from .float_words import WeightStepSize
+from .forward_state import ForwardState
+from .placement import PlacedMap, PlacedMasks, counted
+from .reading import Reader
+from .statistics import Counter, SiteStatistics
+from .weight_cache import WeightCache
+
+Quantize = Callable[..., torch.Tensor]
+
+
+class ExposedSite:
+    """A site, the fault maps it has seen, and how deep inside its layer the program is."""
+
+    def __init__(self, site: Site, state: ForwardState, exact: Optional[ExactCount] = None) -> None:
+        self.site = site
+        self.depth = 0
+        #: Whether codes are upset; other targets of the layer may be, alone.
+        self.exposed = "weights" in state.settings.targets
+        self.step_size: Optional[WeightStepSize] = None
+        self._state = state
+        self._drawer = MapDrawer(site.name, site.words, state.settings, state.seed, exact)
+        self._reader = Reader(site)
+        self._cache = WeightCache(site) if state.settings.weight_cache else None
+        self.reset()
+
+    def reset(self) -> None:
+        self.clean_widths: Dict[int, None] = {}  # an ordered set
+        self.start_trial()
+        if self._cache is not None:
+            self._cache.clear()
+
+    def start_trial(self, given: Optional[FaultMap] = None) -> None:
+        """Statistics start at zero and fault maps are those of the settings that hold now, or
+        ``given``; the kept weight stays."""
+        self.depth = 0
+        self.calls = 0
+        self.counter = Counter(self.site.name)
+        self._counts: Optional[torch.Tensor] = None  # upsets and words hit, still on a GPU
+        self._drawer.start_trial(self._state.settings, given)
+        self._forget_maps()
+
+    def forget(self) -> None:
+        """Let go of fault maps and of the kept weight."""
+        self._drawer.wait()
+        self._forget_maps()
+        if self._cache is not None:
+            self._cache.clear()
+
+    def _forget_maps(self) -> None:
+        self._draw: Optional[int] = None
+        self._maps: Dict[Tuple[int, torch.device], Optional[PlacedMap]] = {}
+
+    def static_map(self, width: int) -> ReadMap:
+        """The site's static map at ``width``."""
+        return self._drawer.draw(width, 0)
+
+    def statistics(self) -> SiteStatistics:
+        """What the counters say; waits for the device if that draws maps itself."""
+        counts, self._counts = self._counts, None
+        if counts is not None:
+            upsets, words_hit = counts.tolist()
+            self.counter.add(upsets, upsets, words_hit, 0, 0)
+        settings = self._state.settings
+        return self.counter.frozen(settings.ber, settings.mode)
+
+    def check(self) -> None:
+        """Raise InjectionError if a GPU was given words that are no codes."""
+        self._reader.check()
+
+    def draw_ahead(self) -> None:
+        """A forward of the model begins: draw its map in the background if it is a large one."""
+        layer = self.site.layer
+        if not self.exposed or not self._drawer.worth_drawing_ahead(
+            MAX_WIDTH
+        ):  # too small at any width
+            return
+        if not self._state.exposes(layer.training):
+            return
+        width = self.site.width_if_set
+        if width is None or not self._drawer.worth_drawing_ahead(width):
+            return
+        if self._drawer.draws_on(layer.weight.device, width):
+            return
+        draw = self._state.expected_draw(layer.training)
+        if draw != self._draw or (width, layer.weight.device) not in self._maps:
+            self._drawer.draw_ahead(width, draw)
+
+    @contextmanager
+    def inside_layer(self) -> Iterator[None]:
+        """Around one forward of the layer. Raises InjectionError if the layer was to be
+        faulted and did not ask its quantizer for a weight."""
+        before = self.calls
+        self.depth += 1
+        try:
+            yield
+        finally:
+            self.depth -= 1
+        layer = self.site.layer
+        if self.calls == before and self._state.exposes(layer.training):
+            raise InjectionError(
+                f"layer {self.site.name!r} ran without quantizing its weight (its width is "
+                f"{getattr(layer, 'bits', None)}): there is no quantized memory to upset"
+            )
+
+    def weight(
+        self, quantize: Quantize, args: Tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> torch.Tensor:
+        """What the layer's own call ``quantize(*args, **kwargs)`` gives under the current fault
+        map: untouched words keep their bits, and the gradient passes straight through.
+
+        Raises SiteError or InjectionError if the value is not quantized memory.
+        """
+        result = self._weight(quantize, args, kwargs)
+        if self.step_size is None or not self._state.exposes(self.site.layer.training):
+            return result
+        return self.step_size.rescaled(result, self.site, self._width(args, kwargs))
+
+    def _weight(
+        self, quantize: Quantize, args: Tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> torch.Tensor:
+        layer, state = self.site.layer, self._state
+        self.calls += 1
+        if not state.exposes(layer.training):
+            state.note_clean(layer.training)
+            if state.observer is not None and not state.calibrating:
+                self.clean_widths[self._width(args, kwargs)] = None
+            return quantize(*args, **kwargs)
+        state.trained = state.trained or layer.training
+        if not self.exposed:
+            return quantize(*args, **kwargs)
+        width = self._width(args, kwargs)
+        draw = state.exposure_draw(self.site.name, layer.training)
+        placed = self._current_map(width, draw)
+        self.counter.forwards += 1
+        key = None if self._cache is None else self._cache.key(args, kwargs)
+        if self._cache is None or key is None:
+            return self._fresh(quantize, args, kwargs, placed)
+        kept = self._cache.find(key)
+        if kept is None:
+            clean = quantize(*args, **kwargs)
+            if placed is not None:
+                self._require_quantized(clean)
+            kept = self._cache.keep(key, clean)
+        # Where gradients are on, a graph may have saved what it was given before.
+        return kept.under(placed, self._reader, in_place=not torch.is_grad_enabled())
+
+    def _fresh(
+        self,
+        quantize: Quantize,
+        args: Tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        placed: Optional[PlacedMap],
+    ) -> torch.Tensor:
+        clean = quantize(*args, **kwargs)
+        if placed is None:
+            return clean
+        self._require_quantized(clean)
+        # Patched in place only if nobody else can see it: no other name holds it, and it is
+        # not detached from a tensor that the host keeps (it would have no grad_fn).
+        ours = sys.getrefcount(clean) <= _ALONE
+        if not ours or clean.grad_fn is None or clean._is_view():
+            clean = clean.clone()
+        values = self._reader.faulted(clean.detach(), placed, self.site.step_size(placed.width))
+        faulted: torch.Tensor = Patch.apply(clean, placed, values)  # type: ignore[no-untyped-call]
+        return faulted
+
+    def _require_quantized(self, clean: torch.Tensor) -> None:
+        weight = self.site.layer.weight
+        if clean.data_ptr() == weight.data_ptr() or clean.shape != weight.shape:
+            raise InjectionError(
+                f"site {self.site.name!r}: its quantizer gave back no fresh tensor of the "
+                f"weight's shape {tuple(weight.shape)}, so it does not quantize"
+            )
+
+    def _width(self, args: Tuple[Any, ...], kwargs: Mapping[str, Any]) -> int:
+        bits = kwargs["bits"] if "bits" in kwargs else args[1] if len(args) > 1 else None
+        if bits is None:
+            raise InjectionError(
+                f"site {self.site.name!r}: its layer called the quantizer without a width"
+            )
+        width = int(bits)
+        check_width(self.site.name, width)
+        return width
+
+    def _current_map(self, width: int, draw: int) -> Optional[PlacedMap]:
+        """The map that holds now; None if it has no upset."""
+        if draw != self._draw:
+            self._maps = {}
+            self._draw = draw
+        device = self.site.layer.weight.device
+        if (width, device) not in self._maps:
+            self._maps[width, device] = self._place(width, draw, device)
+            counter, memory = self.counter, self._drawer.memory(width)
+            counter.maps += 1
+            counter.words += self.site.words
+            counter.bits += self.site.words * bin(memory.exposed).count("1")
+            if not self._drawer.placed:  # of those, check bits and copies are spared
+                counter.check_bits += memory.exposed_extra_bits
+            counter.widths[width] = None
+        return self._maps[width, device]
+
+    def _place(self, width: int, draw: int, device: torch.device) -> Optional[PlacedMap]:
+        codes_on = self._state.device
+        if codes_on in (None, device) and self._drawer.draws_on(device, width):
+            masks = self._drawer.draw_on(device, width, draw)
+            self._count(counted(masks, width))
+            return PlacedMasks(masks, self._state.codec, width)
+        found = self._drawer.draw(width, draw)
+        self.counter.note(found.drawn)
+        if isinstance(found.map, FaultMap):
+            assert found.upsets is not None
+            self._count((found.upsets, found.map.upsets, len(found.map.index),
+                         found.corrected, found.detected))  # fmt: skip
+        if found.harmless:
+            return None
+        return PlacedMap(found.map, self._state.codec, width, device, codes_on, self._count)
+
+    def _count(self, counts: Union[Tuple[int, int, int, int, int], torch.Tensor]) -> None:
+        if not isinstance(counts, torch.Tensor):
+            self.counter.add(*counts)
+        else:
+            self._counts = counts if self._counts is None else self._counts + counts
+
+
+def check_memory(sites: Sequence[Site], settings: InjectionSettings) -> None:
+    """Raise ConfigError if codes, clusters or upsets do not fit the sites' memory, before any
+    forward: at the width that each is set to, or else the widest that it offers."""
+    stored = 0
+    for site in sites:
+        width = site.width_if_set or site.widest
+        SiteMemory(site.name, site.words, width, settings)
+        stored += site.words * bin(selected_bits(settings.bits, width)).count("1")
+    if settings.mode == "exact_count" and settings.upsets > stored:
+        raise ConfigError(
+            f"upsets: is {settings.upsets:,}, but the selected sites have {stored:,} bits"
+        )
+
+
+class Patch(torch.autograd.Function):
+    """Writes values into a tensor in place; the gradient passes straight through."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, clean: torch.Tensor, placed: PlacedMap, values: torch.Tensor
+    ) -> torch.Tensor:
+        ctx.mark_dirty(clean)
+        placed.write(clean, values)
+        return clean
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> Any:
+        return grad, None, None
+
+
+def _alone() -> int:
+    value = object()
+    return sys.getrefcount(value)
+
+
+#: What sys.getrefcount says of a local variable that nobody else holds; versions differ.
+_ALONE = _alone()

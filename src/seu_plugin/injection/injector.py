@@ -1,0 +1,293 @@
+"""FaultInjector: upsets in the weight memory of a quantized model, and back again."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Union
+
+import torch
+from torch import nn
+
+from ..console import print_table
+from ..errors import ConfigError, InjectionError, SiteError, did_you_mean
+from ..faults.dense_map import free_buffers
+from ..faults.fault_map import FaultMap, empty_fault_map
+from ..faults.seeding import SEED_LIMIT
+from ..faults.site_memory import ReadMap
+from ..memory.protection import check_rules
+from ..quantizers.sites import check_grids, select_sites
+from ..settings.injection import InjectionSettings
+from ..settings.section import parse_settings
+from .devices import agreed_seed, check_device, rank
+from .exact_count import ExactCount
+from .exposure import ExposedSite, check_memory
+from .forward_state import ForwardState
+from .forwards import TakenForward
+from .fresh_step_sizes import FreshStepSizes
+from .interception import give_back, take_over
+from .other_targets import OtherTargets
+from .self_check import check_injection
+from .statistics import SiteStatistics
+from .table import injection_table
+
+Layers = Union[str, Sequence[str], Mapping[str, Any], None]
+
+
+class FaultInjector:
+    """Flips stored bits of a quantized model with an exact bit error rate.
+
+    Between :meth:`enable` and :meth:`disable` (or inside ``with``), every stored bit of every
+    selected site is upset independently with probability ``ber`` (or as another ``mode`` says) in
+    the weight that the layer's own forward uses. Gradients pass straight through to the clean
+    weight. Afterwards the model is bit-identical to before.
+
+    Parameters
+    ----------
+    model: quantized model, wrapped in DistributedDataParallel or not.
+    mode: fault model: ``"ber"``, ``"stuck_at"``, ``"asymmetric"``, ``"mbu"``, ``"exact_count"``.
+    ber: bit error rate in [0, 1], per stored bit and fault map.
+    device: where codes are flipped; default: where the weight is.
+    enable_in_training, enable_in_inference: inject while a layer is in train / eval mode.
+    seed: in [0, 2**64); None draws one from the operating system (see :attr:`seed`), the same
+        on every rank of an initialized process group.
+    layers: glob pattern(s) over site names, or ``{"include": [...], "exclude": [...]}``.
+    bits, encoding, persistence, bn_calibration, trial, weight_cache: as the YAML keys of these
+        names.
+    exposure_draw: counter of the first fault map of ``per_forward`` persistence.
+    more: ``rate``, ``stuck_at``, ``asymmetric``, ``mbu``, ``upsets``, ``memory``, ``protection``
+        and ``targets``, as the YAML keys of these names.
+
+    Raises ConfigError for a bad argument, SiteError if the model has no such sites.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        mode: str = "ber",
+        ber: Optional[float] = None,
+        device: Union[str, torch.device, None] = None,
+        enable_in_training: bool = True,
+        enable_in_inference: bool = True,
+        seed: Optional[int] = None,
+        *,
+        layers: Layers = None,
+        bits: Union[str, Sequence[int]] = "all",
+        encoding: str = "twos_complement",
+        persistence: str = "auto",
+        bn_calibration: str = "clean",
+        trial: int = 0,
+        weight_cache: bool = True,
+        exposure_draw: int = 0,
+        **more: Any,
+    ) -> None:
+        given = {
+            "mode": mode,
+            "ber": ber,
+            "device": None if device is None else str(device),
+            "enable_in_training": enable_in_training,
+            "enable_in_inference": enable_in_inference,
+            "seed": seed,
+            "layers": _selection(layers),
+            "bits": bits,
+            "encoding": encoding,
+            "persistence": persistence,
+            "bn_calibration": bn_calibration,
+            "trial": trial,
+            "weight_cache": weight_cache,
+            **more,
+        }
+        if not isinstance(model, nn.Module):
+            raise ConfigError(f"FaultInjector.model: must be a torch.nn.Module; received {model!r}")
+        settings = parse_settings(given)
+        if settings.bn_calibration == "both":
+            raise ConfigError(
+                "FaultInjector.bn_calibration: 'both' is two evaluations, for the YAML section; "
+                "allowed here are clean, faulty"
+            )
+        if not 0 <= exposure_draw < SEED_LIMIT:
+            raise ConfigError(
+                f"FaultInjector.exposure_draw: must be in [0, 2**64); received {exposure_draw!r}"
+            )
+        self.model = model
+        self.settings = settings
+        self.device = check_device(settings.device)
+        self.seed = settings.seed if settings.seed is not None else agreed_seed()
+        self.sites = select_sites(model, settings.layers)
+        check_grids(self.sites, settings)
+        self._state = ForwardState(settings, self.seed, self.device, exposure_draw)
+        widest = {site.name: site.widest for site in self.sites}
+        check_rules(settings.protection, widest, settings.bits)
+        exact = ExactCount(self.sites, self.seed) if settings.mode == "exact_count" else None
+        self._exposed = [ExposedSite(site, self._state, exact) for site in self.sites]
+        self._others = OtherTargets(model, self._exposed, self._state)
+        self._taken: List[TakenForward] = []
+        self._fresh: Optional[FreshStepSizes] = None
+        self._given: Optional[Mapping[str, FaultMap]] = None
+
+    @classmethod
+    def from_settings(
+        cls, model: nn.Module, settings: InjectionSettings, exposure_draw: int = 0
+    ) -> FaultInjector:
+        """An injector for validated settings (a section, say)."""
+        arguments = _arguments(settings)
+        return cls(model, exposure_draw=exposure_draw, **arguments)
+
+    def __repr__(self) -> str:
+        s = self.settings
+        return f"FaultInjector(ber={s.ber:g}, seed={self.seed}, sites={len(self.sites)})"
+
+    @property
+    def enabled(self) -> bool:
+        return bool(self._taken)
+
+    def enable(self, widths_set_later: bool = False) -> FaultInjector:
+        """Start to inject. A second call changes nothing. Statistics start at zero; exposure
+        draws go on where they were, so that no ``per_forward`` map comes twice.
+
+        ``widths_set_later``: layers may have no width yet, since the code that runs the model
+        sets them before each forward (as the host's ``train`` does).
+
+        Raises SiteError if a selected site has no width or step size yet, InjectionError if
+        another injector is enabled on one of the sites; the model is then unchanged.
+        """
+        if self._taken:
+            return self
+        for exposed in self._exposed:
+            width = None if widths_set_later else exposed.site.width
+            if width is not None:
+                exposed.site.step_size(width)
+        check_memory(self.sites, self.settings)
+        self._state.reset()
+        self._given = None
+        for exposed in self._exposed:
+            exposed.reset()
+        self._others.start_trial()
+        owner = repr(self)
+        self._taken = take_over(self.model, self._exposed, self._state, owner, self._others)
+        self._fresh = FreshStepSizes(self.model)
+        return self
+
+    def disable(self) -> None:
+        """Stop to inject and give the model back as it was. A second call changes nothing.
+
+        Raises InjectionError if BER > 0 and nothing was injected since :meth:`enable`, or if
+        the upsets made contradict the BER. The model is restored first.
+        """
+        if self._taken:
+            self._restore()
+            check_injection(self, self._exposed, self._state, self._given, self._others.by_target)
+
+    def __enter__(self) -> FaultInjector:
+        return self.enable()
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        if error is None:
+            self.disable()
+        else:
+            self.release()  # the error in flight says more than our checks would
+
+    def start_trial(
+        self,
+        trial: int,
+        ber: Optional[float] = None,
+        fault_maps: Optional[Mapping[str, FaultMap]] = None,
+    ) -> None:
+        """While enabled: go on with another fault map, at another BER if that is given, as a new
+        injector would, but keep the quantized weights. Statistics start at zero.
+
+        ``fault_maps``: upset what these say, by site name, and nothing else; static.
+
+        Raises ConfigError for a bad number, SiteError for a site that is not selected.
+        """
+        if not self._taken:
+            raise InjectionError(f"{self!r}: start_trial before enable")
+        old = self.settings
+        named = _arguments(old)
+        changed: Dict[str, Any] = {"trial": trial, "ber": old.ber if ber is None else ber}
+        if fault_maps is not None:
+            known = [site.name for site in self.sites]
+            for name in fault_maps:
+                if name not in known:
+                    raise SiteError(f"no selected site {name!r}{did_you_mean(name, known)}")
+            changed.update(ber=0.0, persistence="static")
+        self.settings = parse_settings({**named, **changed})
+        self._given = fault_maps
+        self._state.start_trial(self.settings)
+        self._others.start_trial()
+        for exposed in self._exposed:
+            name = exposed.site.name
+            given = None if fault_maps is None else fault_maps.get(name, empty_fault_map())
+            exposed.start_trial(given)
+
+    def keep_step_sizes(self) -> None:
+        """While enabled: activation step sizes that clean forwards have initialized stay."""
+        self._fresh = FreshStepSizes(self.model)
+
+    def release(self) -> None:
+        """Give the model back as :meth:`disable` does, without its checks."""
+        if self._taken:
+            self._restore()
+
+    def check_trial(self) -> None:
+        """While enabled: the checks of :meth:`disable` for the trial that ends now."""
+        check_injection(self, self._exposed, self._state, self._given, self._others.by_target)
+
+    def observe(self, observer: Optional[Callable[[Any], None]]) -> None:
+        """Show the output of each forward of the model to ``observer``, but for those that
+        calibrate BatchNorm."""
+        self._state.observer = observer
+
+    def clean_widths(self) -> Dict[str, List[int]]:
+        """Widths that sites were used at, without faults and under an observer, since
+        :meth:`enable`."""
+        return {e.site.name: list(e.clean_widths) for e in self._exposed}
+
+    def static_maps(self, widths: Mapping[str, Sequence[int]]) -> Dict[str, List[ReadMap]]:
+        """The static maps of this trial at these widths, by site name."""
+        return {e.site.name: [e.static_map(w) for w in widths[e.site.name]] for e in self._exposed}
+
+    @contextmanager
+    def suspended(self) -> Iterator[None]:
+        """Forwards inside run clean, and count nothing."""
+        self._state.suspensions += 1
+        try:
+            yield
+        finally:
+            self._state.suspensions -= 1
+
+    def statistics(self) -> Dict[str, SiteStatistics]:
+        """Words and bits exposed, upsets made, words hit, by site name; since ``enable``."""
+        made = [e.statistics() for e in self._exposed if e.exposed]
+        return {s.name: s for s in made + [one.statistics() for one in self._others.all]}
+
+    def print_summary(self) -> None:
+        """Print :meth:`statistics` as a table (on rank 0 of a process group)."""
+        if rank() == 0:
+            weights = {site.name for site in self.sites}
+            # Of switchable BatchNorms, most are not used.
+            shown = [s for s in self.statistics().values() if s.bits or s.name in weights]
+            print_table(injection_table(shown, self.seed))
+
+    def _restore(self) -> None:
+        give_back(self._taken)
+        self._taken = []
+        for exposed in self._exposed:
+            exposed.forget()
+        free_buffers()
+        if self._fresh is not None and not self._state.trained:
+            self._fresh.restore()
+        self._fresh = None
+
+
+def _arguments(settings: InjectionSettings) -> Dict[str, Any]:
+    """``settings`` as arguments; the rate has been made a BER."""
+    names = InjectionSettings.model_fields
+    return {**{name: getattr(settings, name) for name in names}, "rate": None}
+
+
+def _selection(layers: Layers) -> Any:
+    if layers is None:
+        return {}
+    if isinstance(layers, str) or not isinstance(layers, (Mapping, Sequence)):
+        return layers if hasattr(layers, "include") else {"include": layers}
+    return layers if isinstance(layers, Mapping) else {"include": tuple(layers)}

@@ -1,0 +1,160 @@
+"""Where an injector stands between a model and its weights: three forwards that it takes over."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import Any, ContextManager, List, Optional, Sequence
+
+import torch
+from torch import nn
+
+from ..errors import InjectionError
+from ..quantizers.sites import unwrap
+from .activation_codes import ExposedActivations
+from .exposure import ExposedSite
+from .float_words import ExposedWords, part_of, replaced
+from .forward_state import ForwardState
+from .forwards import TakenForward
+from .other_targets import OtherTargets
+
+
+def take_over(
+    model: nn.Module,
+    sites: Sequence[ExposedSite],
+    state: ForwardState,
+    owner: str,
+    others: OtherTargets,
+) -> List[TakenForward]:
+    """Take over the forwards of the model, its sites' layers and their weight quantizers.
+
+    Raises InjectionError, and leaves all as it was, if another injector holds one of them.
+    """
+    taken: List[TakenForward] = []
+    root = unwrap(model)
+    state.watch(root)
+    try:
+        taken.append(_RootForward(root, owner, state, sites))
+        for exposed in sites:
+            bias = others.biases.get(exposed.site.name)
+            taken.append(_LayerForward(exposed.site.layer, owner, exposed, bias))
+            taken.append(_QuantizerForward(exposed.site.quantizer, owner, exposed))
+            name = exposed.site.name
+            codes, step = others.activations.get(name), others.step_sizes.get(name)
+            if codes is not None or step is not None:
+                quantizer = exposed.site.layer.quan_a_fn
+                taken.append(_ActivationForward(quantizer, owner, exposed, codes, step))
+        for norm, words in others.norms.items():
+            taken.append(_NormForward(norm, owner, words))
+    except BaseException:
+        give_back(taken)
+        raise
+    return taken
+
+
+class _RootForward(TakenForward):
+    """Marks one forward of the whole model."""
+
+    def __init__(
+        self, module: nn.Module, owner: str, state: ForwardState, sites: Sequence[ExposedSite]
+    ) -> None:
+        super().__init__(module, owner)
+        self._state = state
+        self._sites = sites
+
+    def run(self, *args: Any, **kwargs: Any) -> Any:
+        with self._state.root_forward():
+            for exposed in self._sites:
+                exposed.draw_ahead()
+            output = self.original(*args, **kwargs)
+            state = self._state
+            if state.observer is not None and state.outermost and not state.calibrating:
+                state.observer(output)
+            return output
+
+
+class _LayerForward(TakenForward):
+    """Marks the inside of a layer: quantizer calls elsewhere see clean weights."""
+
+    def __init__(
+        self,
+        module: nn.Module,
+        owner: str,
+        exposed: ExposedSite,
+        bias: Optional[ExposedWords] = None,
+    ) -> None:
+        super().__init__(module, owner)
+        self._exposed = exposed
+        self._words = [] if bias is None else [bias]
+
+    def run(self, *args: Any, **kwargs: Any) -> Any:
+        with self._exposed.inside_layer(), replaced(self._words):
+            return self.original(*args, **kwargs)
+
+
+class _NormForward(TakenForward):
+    """Puts upsets into what a BatchNorm reads."""
+
+    def __init__(self, module: nn.Module, owner: str, words: List[ExposedWords]) -> None:
+        super().__init__(module, owner)
+        self._words = words
+
+    def run(self, *args: Any, **kwargs: Any) -> Any:
+        with replaced(self._words):
+            return self.original(*args, **kwargs)
+
+
+class _ActivationForward(TakenForward):
+    """Puts upsets into what the activation quantizer gives to its layer, and into its step size."""
+
+    def __init__(
+        self,
+        module: nn.Module,
+        owner: str,
+        exposed: ExposedSite,
+        codes: Optional[ExposedActivations],
+        step: Optional[ExposedWords],
+    ) -> None:
+        super().__init__(module, owner)
+        self._exposed, self._codes, self._step = exposed, codes, step
+
+    def run(self, *args: Any, **kwargs: Any) -> Any:
+        if self._exposed.depth == 0:
+            return self.original(*args, **kwargs)
+        with self._step_size(args, kwargs):
+            if self._codes is None:
+                return self.original(*args, **kwargs)
+            return self._codes.output(self.original, args, kwargs)
+
+    def _step_size(self, args: Any, kwargs: Any) -> ContextManager[None]:
+        width = kwargs["bits"] if "bits" in kwargs else args[1] if len(args) > 1 else None
+        if self._step is None or width is None or int(width) >= 32 or not self._step.exposed:
+            return nullcontext()
+        part = part_of(self.module, int(width))
+        state = getattr(self.module, "init_state", None)
+        if isinstance(state, torch.Tensor) and not bool(state.reshape(-1)[part]):
+            if self.module.training or not self._step.injects:
+                return nullcontext()  # this very forward sets it: nothing is stored yet
+            raise InjectionError(
+                f"{self._step.name}: has no value at width {int(width)} yet; run the model "
+                "clean once"
+            )
+        return replaced([self._step], part)
+
+
+class _QuantizerForward(TakenForward):
+    """Puts the upsets into what the weight quantizer gives to its layer."""
+
+    def __init__(self, module: nn.Module, owner: str, exposed: ExposedSite) -> None:
+        super().__init__(module, owner)
+        self._exposed = exposed
+
+    def run(self, *args: Any, **kwargs: Any) -> Any:
+        if self._exposed.depth == 0:
+            return self.original(*args, **kwargs)
+        return self._exposed.weight(self.original, args, kwargs)
+
+
+def give_back(taken: Sequence[TakenForward]) -> None:
+    """Undo :func:`take_over`."""
+    for forward in reversed(taken):
+        forward.give_back()

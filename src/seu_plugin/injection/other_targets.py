@@ -1,0 +1,64 @@
+"""What is exposed besides weights, as ``targets`` says."""
+
+from __future__ import annotations
+
+from typing import Dict, List, Tuple, Union
+
+from torch import nn
+
+from ..errors import ConfigError
+from .activation_codes import ExposedActivations
+from .exposure import ExposedSite
+from .float_words import (
+    ExposedWords,
+    WeightStepSize,
+    batch_norm_words,
+    bias_words,
+    step_size_words,
+)
+from .forward_state import ForwardState
+
+
+class OtherTargets:
+    """By site name: activation codes, step sizes of activations, biases; words of BatchNorms.
+
+    Step sizes of weights are with their sites. Raises SiteError if a target is not there,
+    ConfigError if ``bits`` are selected, which float32 words do not have.
+    """
+
+    def __init__(self, model: nn.Module, exposed: List[ExposedSite], state: ForwardState) -> None:
+        targets, bits = state.settings.targets, state.settings.bits
+        floats = [t for t in targets if t not in ("weights", "activations")]
+        if floats and bits != "all":
+            raise ConfigError(
+                f"bits: must be all for float32 words ({floats[0]}); received {bits!r}"
+            )
+        sites = tuple(one.site for one in exposed)
+        self.activations: Dict[str, ExposedActivations] = {}
+        self.step_sizes: Dict[str, ExposedWords] = {}
+        self.biases: Dict[str, ExposedWords] = {}
+        self.norms: Dict[nn.Module, List[ExposedWords]] = {}
+        weight_steps = []
+        if "activations" in targets:
+            self.activations = {site.name: ExposedActivations(site, state) for site in sites}
+        if "step_sizes" in targets:
+            self.step_sizes = {s.name: step_size_words(s, "quan_a_fn", state) for s in sites}
+            for one in exposed:
+                one.step_size = WeightStepSize(one.site, state)
+                weight_steps.append(one.step_size.words)
+        if "biases" in targets:
+            self.biases = bias_words(sites, state)
+        if "batch_norm" in targets:
+            self.norms = batch_norm_words(model, state)
+        #: Everything exposed, by target.
+        self.by_target: Dict[str, Tuple[Union[ExposedActivations, ExposedWords], ...]] = {
+            "activations": tuple(self.activations.values()),
+            "step_sizes": (*weight_steps, *self.step_sizes.values()),
+            "biases": tuple(self.biases.values()),
+            "batch_norm": tuple(word for several in self.norms.values() for word in several),
+        }
+        self.all = tuple(one for several in self.by_target.values() for one in several)
+
+    def start_trial(self) -> None:
+        for one in self.all:
+            one.start_trial()

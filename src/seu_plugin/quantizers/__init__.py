@@ -1,0 +1,1 @@
+"""What a quantized layer is, where its codes are, at which widths."""

@@ -1,0 +1,211 @@
+"""Pictures of a campaign, as PNG. No torch; matplotlib is imported when a picture is made."""
+
+from __future__ import annotations
+
+import io
+from typing import Any, List, Optional, Sequence, Tuple
+
+from ..analysis.mission import MissionSummary
+from ..analysis.summary import Difference, StratumSummary, Summary
+from ..analysis.trials import TrialResult
+from ..faults.rates import UNITS
+
+_MEAN, _WORST, _GOLDEN, _THRESHOLD = "#0072B2", "#D55E00", "#444444", "#CC79A7"  # Okabe and Ito
+_OUTCOMES = (
+    ("masked", "masked", "#009E73"),
+    ("tolerable", "changed, same top-1", "#F0E442"),
+    ("critical", "top-1 changed", "#D55E00"),
+    ("nan_inf", "NaN or Inf", "#000000"),
+)
+
+
+def ber_curve(summary: Summary, results: Sequence[TrialResult], architecture: int = 0) -> bytes:
+    """Top-1 accuracy against BER: mean with its interval, each trial, the worst one, the golden
+    run and the threshold."""
+    figure, axes = _figure(7.0, 4.5)
+    rows = [row for row in summary.bers if row.architecture == architecture]
+    golden = summary.golden[architecture]
+    bers = [row.ber for row in rows]
+    points = [(r.trial.ber, r.metrics[architecture]) for r in results if r.trial.ber is not None]
+    axes.scatter(*zip(*points), s=9, color=_MEAN, alpha=0.25, linewidths=0, label="each trial")
+    axes.fill_between(
+        bers,
+        [golden - row.drop_t.high for row in rows],
+        [golden - row.drop_t.low for row in rows],
+        color=_MEAN,
+        alpha=0.2,
+        linewidth=0,
+    )
+    sure = f"{100 * summary.confidence:g} %"
+    axes.plot(bers, [row.mean for row in rows], "o-", ms=4, color=_MEAN, label=f"mean, {sure}")
+    alone = len(rows) == 1  # no line shows then, and no band
+    axes.plot(bers, [row.worst for row in rows], "--", lw=1, color=_WORST, label="worst trial",
+              marker="v" if alone else None)  # fmt: skip
+    if alone:
+        ends = (golden - rows[0].drop_t.high, golden - rows[0].drop_t.low)
+        axes.plot(bers * 2, ends, "-", lw=2, color=_MEAN, alpha=0.5)
+    axes.axhline(golden, color=_GOLDEN, lw=1, ls=":", label=f"golden run, {golden:.2f} %")
+    if architecture < len(summary.thresholds):
+        threshold = summary.thresholds[architecture]
+        if threshold.ber is not None:
+            low, high = threshold.low or min(bers), threshold.high or max(bers)
+            axes.axvspan(low, high, color=_THRESHOLD, alpha=0.2, linewidth=0)
+            label = f"{threshold.max_drop:g}-point drop at BER {threshold.ber:.2g}"
+            axes.axvline(threshold.ber, color=_THRESHOLD, lw=1.5, label=label)
+    axes.set_xscale("log")
+    axes.set_xlabel("bit error rate (BER)")
+    axes.set_ylabel("top-1 accuracy, %")
+    axes.grid(alpha=0.25)
+    axes.legend(fontsize=8, loc="lower left", framealpha=0.9)
+    return _png(figure)
+
+
+def mission_curve(mission: MissionSummary, golden: float) -> bytes:
+    """Top-1 accuracy against mission time, over the first periods between scrubs."""
+    figure, axes = _figure(7.0, 3.2)
+    unit = next(u for u in reversed(list(UNITS)) if mission.period >= UNITS[u] or u == "s")
+    times = [0.0, *(time / UNITS[unit] for time in mission.times)]
+    means = [golden, *mission.accuracy]
+    lows, highs = ([golden, *(i[end] for i in mission.interval)] for end in (0, 1))
+    shown = min(mission.scrubs + 1, 4)
+    for n in range(shown):
+        start = n * mission.period / UNITS[unit]
+        here = [start + time for time in times]
+        axes.fill_between(here, lows, highs, color=_MEAN, alpha=0.2, linewidth=0)
+        label = "mean over fault maps" if n == 0 else None
+        axes.plot(here, means, "o-", ms=3, color=_MEAN, label=label)
+        if n:
+            axes.axvline(start, color=_GOLDEN, lw=0.8, ls="--", label="scrub" if n == 1 else None)
+    axes.axhline(golden, color=_GOLDEN, lw=1, ls=":", label=f"golden run, {golden:.2f} %")
+    if mission.max_drop is not None:
+        label = f"{mission.max_drop:g}-point drop"
+        axes.axhline(golden - mission.max_drop, color=_THRESHOLD, lw=1, label=label)
+    axes.set_xlim(right=min(shown * mission.period, mission.duration) / UNITS[unit] * 1.03)
+    periods = f"first {shown} of {mission.scrubs + 1} periods" if mission.scrubs else "no scrub"
+    axes.set_xlabel(f"mission time, {unit} ({periods})")
+    axes.set_ylabel("top-1 accuracy, %")
+    axes.grid(alpha=0.25)
+    axes.legend(fontsize=8, ncol=4, loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False)
+    return _png(figure)
+
+
+def comparison_curves(rows: Sequence[Difference], first: str, second: str) -> bytes:
+    """Mean accuracies of two campaigns against BER; below, by how much the second is above the
+    first, with the interval over fault maps. ``first``, ``second``: what to call them."""
+    figure, axes = _figure(7.0, 5.0)
+    axes.remove()
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
+    golden, faulted = rows[0], rows[1:]
+    bers = [row.ber for row in faulted]
+    for name, field, color in ((first, "first", _WORST), (second, "second", _MEAN)):
+        above.plot(bers, [getattr(r, field) for r in faulted], "o-", ms=4, color=color, label=name)
+        above.axhline(getattr(golden, field), color=color, lw=1, ls=":")
+    above.plot([], [], ":", color=_GOLDEN, label="golden runs")
+    above.set_ylabel("mean top-1 accuracy, %")
+    above.legend(fontsize=8, loc="lower left", framealpha=0.9)
+    ends = [(r.difference - r.interval.low, r.interval.high - r.difference) for r in faulted]
+    below.errorbar(bers, [r.difference for r in faulted], list(zip(*ends)), fmt="o-", ms=4,
+                   capsize=3, color=_GOLDEN)  # fmt: skip
+    below.axhline(0.0, color="black", lw=0.5)
+    below.set_ylabel("second - first, points")
+    below.set_xlabel("bit error rate (BER)")
+    below.set_xscale("log")
+    for each in (above, below):
+        each.grid(alpha=0.25)
+    return _png(figure)
+
+
+def outcome_bars(summary: Summary, architecture: int = 0) -> Optional[bytes]:
+    """Shares of images by what became of them, for each BER; None if they were not compared."""
+    rows = [row for row in summary.bers if row.architecture == architecture and row.outcomes]
+    if not rows:
+        return None
+    figure, axes = _figure(7.0, 0.9 + 0.28 * len(rows))
+    left = [0.0] * len(rows)
+    for name, label, color in _OUTCOMES:
+        shares = [
+            100.0 * getattr(row.outcomes, name) / row.outcomes.images if row.outcomes else 0.0
+            for row in rows
+        ]
+        axes.barh(range(len(rows)), shares, left=left, color=color, label=label, height=0.75)
+        left = [a + b for a, b in zip(left, shares)]
+    axes.set_yticks(range(len(rows)))
+    axes.set_yticklabels([f"{row.ber:.3g}" for row in rows])
+    axes.set_ylabel("BER")
+    axes.set_xlabel("images over all trials, %")
+    axes.set_xlim(0, 100)
+    axes.legend(fontsize=8, ncol=4, loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False)
+    return _png(figure)
+
+
+def sensitivity_map(summary: Summary) -> Optional[bytes]:
+    """Accuracy drop per upset by site and bit, or bars where strata are of one kind; None
+    without a sensitivity study."""
+    strata = summary.sensitivity
+    if not strata:
+        return None
+    both = any(s.site is not None for s in strata) and any(s.bit is not None for s in strata)
+    return _map(strata) if both else _bars(strata)
+
+
+def _map(strata: Sequence[StratumSummary]) -> bytes:
+    import numpy as np
+
+    sites = list(dict.fromkeys(s.site for s in strata))
+    width = 1 + max(s.bit or 0 for s in strata)
+    cells: Any = np.full((len(sites), width), np.nan)
+    for s in strata:
+        cells[sites.index(s.site), s.bit or 0] = s.drop
+    figure, axes = _figure(2.5 + 0.62 * width, 1.2 + 0.27 * len(sites))
+    bound = float(np.nanmax(np.abs(cells))) or 1.0
+    axes.set_facecolor("#eeeeee")  # no such bit
+    image = axes.imshow(cells, aspect="auto", cmap="RdBu_r", vmin=-bound, vmax=bound)
+    for s in strata:
+        row, column = sites.index(s.site), s.bit or 0
+        dark = abs(s.drop) > 0.6 * bound
+        mark = "*" if s.exhaustive else ""
+        axes.text(column, row, f"{s.drop:.2f}{mark}", ha="center", va="center", fontsize=6.5,
+                  color="white" if dark else "black")  # fmt: skip
+    axes.set_xticks(range(width))
+    axes.set_yticks(range(len(sites)))
+    axes.set_yticklabels([str(site) for site in sites], fontsize=7)
+    axes.set_xlabel("bit position, 0 = least significant  (* every word was tried)")
+    figure.colorbar(image, ax=axes, label="accuracy drop per upset, points")
+    return _png(figure)
+
+
+def _bars(strata: Sequence[StratumSummary]) -> bytes:
+    figure, axes = _figure(7.0, 1.0 + 0.25 * len(strata))
+    labels: List[str] = [_label(s) for s in strata]
+    places = range(len(strata))
+    axes.barh(places, [s.drop for s in strata], color=_MEAN, height=0.7)
+    for place, s in zip(places, strata):
+        axes.plot(s.interval, (place, place), color="black", lw=1)
+    axes.set_yticks(places)
+    axes.set_yticklabels(labels, fontsize=8)
+    axes.invert_yaxis()
+    axes.axvline(0.0, color="black", lw=0.5)
+    axes.set_xlabel("accuracy drop per upset, percentage points")
+    return _png(figure)
+
+
+def _label(s: StratumSummary) -> str:
+    if s.site is not None:
+        return s.site
+    return "whole memory" if s.bit is None else f"bit {s.bit}"
+
+
+def _figure(width: float, height: float) -> Tuple[Any, Any]:
+    # Not pyplot: the host's own figures and backend are none of our business.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=150)
+    FigureCanvasAgg(figure)
+    return figure, figure.add_subplot()
+
+
+def _png(figure: Any) -> bytes:
+    file = io.BytesIO()
+    figure.savefig(file, format="png", bbox_inches="tight", metadata={"Software": None})
+    return file.getvalue()

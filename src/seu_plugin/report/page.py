@@ -1,0 +1,97 @@
+"""The page of a campaign: one self-contained HTML file for a reader who was not there. No torch."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shlex
+from pathlib import Path
+from typing import Any, Mapping, Optional, Sequence
+
+from ..analysis.summary import Summary
+from ..analysis.trials import TrialResult
+from ..console import rounded
+from .figures import ber_curve, mission_curve, outcome_bars, sensitivity_map
+
+_TEMPLATES = Path(__file__).with_name("templates")
+
+
+def report_page(
+    manifest: Mapping[str, Any],
+    summary: Summary,
+    results: Sequence[TrialResult],
+    sources: Sequence[str],
+) -> str:
+    """The HTML text; pictures are inside, and nothing is loaded from elsewhere."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["rounded"] = rounded
+    architectures = [
+        {
+            "golden": golden,
+            "threshold": summary.thresholds[i] if i < len(summary.thresholds) else None,
+            "rows": [row for row in summary.bers if row.architecture == i],
+            "curve": _data_uri(ber_curve(summary, results, i)) if summary.bers else None,
+            "outcomes": _data_uri(outcome_bars(summary, i)),
+            **_mission(summary, i),
+        }
+        for i, golden in enumerate(summary.golden)
+    ]
+    command = manifest.get("command")
+    return environment.get_template("report.html").render(
+        summary=summary,
+        confidence=f"{100 * summary.confidence:g} %",
+        architectures=architectures,
+        sensitivity=_data_uri(sensitivity_map(summary)),
+        upsets_by_site=_in_order(summary.upsets_by_site, manifest),
+        setup=_setup(manifest),
+        command=shlex.join(command) if command else None,
+        cwd=manifest.get("cwd"),
+        sources=sources,
+    )
+
+
+def _in_order(upsets: Mapping[str, int], manifest: Mapping[str, Any]) -> Mapping[str, int]:
+    """Sites in the order of the model, and what is not of weights after them."""
+    order = {site: n for n, site in enumerate(manifest.get("identity", {}).get("widths", {}))}
+    return dict(sorted(upsets.items(), key=lambda item: (order.get(item[0], len(order)), item[0])))
+
+
+def _mission(summary: Summary, architecture: int) -> Mapping[str, Any]:
+    for mission in summary.missions:
+        if mission.architecture == architecture:
+            picture = mission_curve(mission, summary.golden[architecture])
+            return {"mission": mission, "timeline": _data_uri(picture)}
+    return {"mission": None}
+
+
+def _data_uri(png: Optional[bytes]) -> Optional[str]:
+    return None if png is None else "data:image/png;base64," + base64.b64encode(png).decode()
+
+
+def _setup(manifest: Mapping[str, Any]) -> Mapping[str, str]:
+    identity = manifest.get("identity", {})
+    versions = manifest.get("versions", {})
+    widths = identity.get("widths", {})
+    told = {
+        "host": manifest.get("host"),
+        "seed": manifest.get("seed"),
+        "started": manifest.get("started"),
+        "device": manifest.get("device"),
+        "CPU threads": manifest.get("threads"),
+        "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
+        "bits that protection adds": manifest.get("extra_bits") or None,
+        "fault model": json.dumps(identity.get("section", {})),
+        "plan": json.dumps(manifest.get("plan", {})),
+        "bit widths": ", ".join(f"{name} {'/'.join(map(str, w))}" for name, w in widths.items()),
+        "weights (SHA-256)": identity.get("model"),
+        "campaign (SHA-256)": manifest.get("campaign_hash"),
+    }
+    return {name: str(value) for name, value in told.items() if value not in (None, "")}

@@ -1,0 +1,93 @@
+"""Tables and lines for people: what upsets cost. No torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import List, Sequence
+
+from rich.table import Table
+
+from ..analysis.summary import Summary
+from ..console import print_table, rounded
+
+
+def campaign_table(summary: Summary) -> Table:
+    """Accuracy by BER, with intervals over fault maps."""
+    sure = f"{100 * summary.confidence:g} %"
+    table = Table(title="Accuracy under upsets", title_justify="left")
+    several = len(summary.golden) > 1
+    if several:
+        table.add_column("Arch", justify="right")
+    protected = any(b.residual is not None for b in summary.bers)
+    upsets = ("Upsets", "Read wrong") if protected else ("Upsets",)
+    for name in ("BER", "Trials", *upsets, "Mean %", "Drop", f"{sure} interval", "Worst %"):
+        table.add_column(name, justify="right")
+    if summary.max_drop is not None:
+        table.add_column(f"Drop > {summary.max_drop:g}", justify="right")
+    for b in summary.bers:
+        wrong = [] if not protected else ["-" if b.residual is None else rounded(b.residual)]
+        row = [
+            f"{b.ber:.3g}", f"{b.trials:,}", rounded(b.upsets), *wrong, f"{b.mean:.2f}",
+            f"{b.drop:.2f}",
+            f"{b.drop_t.low:.2f} ... {b.drop_t.high:.2f}", f"{b.worst:.2f}",
+        ]  # fmt: skip
+        if b.exceeding is not None:
+            row.append(f"{100 * b.exceeding:.0f} %")
+        table.add_row(*([str(b.architecture)] if several else []), *row)
+    return table
+
+
+def print_tables(summary: Summary) -> None:
+    """What a campaign found, as far as it has BERs."""
+    if summary.bers:
+        print_table(campaign_table(summary))
+
+
+def accuracy_lines(golden: Sequence[float], faulted: Sequence[float], ber: float) -> Sequence[str]:
+    """What the upsets cost, one line for each architecture evaluated (top-1 in percent)."""
+    lines = []
+    for position, after in enumerate(faulted):
+        name = f" of architecture {position}" if len(faulted) > 1 else ""
+        if position < len(golden):
+            before = golden[position]
+            lines += [
+                f"golden accuracy{name}:  {before:.2f} %",
+                f"faulted accuracy{name}: {after:.2f} % at BER {ber:g}",
+                f"accuracy drop{name}:    {before - after:.2f} percentage points",
+            ]
+        else:
+            lines.append(f"faulted accuracy{name}: {after:.2f} % at BER {ber:g}")
+    return lines
+
+
+def calibration_lines(clean: Sequence[float], faulty: Sequence[float]) -> Sequence[str]:
+    """What BatchNorm calibration under the upsets hides, for each architecture."""
+    return [
+        f"with BatchNorm calibrated under the same upsets: {hidden:.2f} %, "
+        f"{hidden - shown:+.2f} percentage points: damage that calibration hides"
+        for shown, hidden in zip(clean, faulty)
+    ]
+
+
+def closing_lines(summary: Summary, folder: Path) -> List[str]:
+    """What a campaign ends with."""
+    lines = []
+    for position, threshold in enumerate(summary.thresholds):
+        which = f" of architecture {position}" if len(summary.thresholds) > 1 else ""
+        lines.append(threshold.sentence(which))
+    for mission in summary.missions:
+        lines += mission.text()
+    for whole in (s for s in summary.sensitivity if s.site is None and s.bit is None):
+        sure = f"{100 * summary.confidence:g} % interval"
+        lines.append(
+            f"accuracy drop per upset: {whole.drop:.4f} percentage points "
+            f"({sure} {whole.interval.low:.4f} ... {whole.interval.high:.4f}); critical in "
+            f"{100 * whole.critical:.1f} % of trials ({100 * whole.critical_interval.low:.1f} ... "
+            f"{100 * whole.critical_interval.high:.1f})"
+        )
+    skipped = summary.trials - summary.ran
+    lines.append(
+        f"{summary.trials:,} trials, of which {skipped:,} had no upset and took the golden result"
+    )
+    lines.append(f"report: {folder / 'report.html'}")
+    return lines

@@ -1,0 +1,1 @@
+"""The section of the YAML: parsed once, frozen afterwards."""

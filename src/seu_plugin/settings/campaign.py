@@ -1,0 +1,220 @@
+"""The ``campaign`` part of the section. No torch."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal, Optional, Tuple
+
+from pydantic import Field, StrictBool, StrictInt, StrictStr, field_validator, model_validator
+
+from ..faults.rates import checked_time, seconds
+from ..fields import Frozen, OneOrMany, integer, number
+
+#: BERs of a campaign that names none, and no ``ber`` beside it.
+GRID = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
+
+
+class Until(Frozen):
+    """Go on until the mean accuracy of each BER is known well enough."""
+
+    margin: float = Field(
+        gt=0.0, le=100.0, description="half-width of the interval of the mean, percentage points"
+    )
+    confidence: Optional[float] = Field(
+        None, gt=0.5, lt=1.0, description="of that interval; null: the campaign's"
+    )
+    max_trials: StrictInt = Field(1000, ge=2, description="at most so many trials for each BER")
+
+    _numbers = field_validator("margin", mode="before")(lambda value: number(value))
+
+
+class Sensitivity(Frozen):
+    """Which layers and which bits matter: the accuracy drop per upset, stratum by stratum."""
+
+    by: Annotated[Tuple[Literal["layer", "bit"], ...], OneOrMany()] = Field(
+        ("layer", "bit"), min_length=1, description="a stratum for each layer, bit, or both"
+    )
+    trials: StrictInt = Field(
+        20, ge=2, description="trials for each stratum; one that has no more words than this is "
+        "searched exhaustively if upsets is 1",
+    )  # fmt: skip
+    upsets: StrictInt = Field(1, ge=1, description="upsets in each trial, all in its stratum")
+    ber: Optional[float] = Field(
+        None, gt=0.0, le=1.0,
+        description="in place of upsets: as many as this BER leads to expect in the stratum, at "
+        "least 1",
+    )  # fmt: skip
+
+    @field_validator("by", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    @field_validator("ber", mode="before")
+    @classmethod
+    def _number(cls, value: Any) -> Any:
+        return None if value is None else number(value)
+
+    @model_validator(mode="after")
+    def _either(self) -> Sensitivity:
+        if self.ber is not None and self.upsets != 1:
+            raise ValueError("upsets and ber exclude each other")
+        return self
+
+    def placed(self, stored_bits: int) -> int:
+        """Upsets in each trial of a stratum of so many bits."""
+        return self.upsets if self.ber is None else max(1, round(self.ber * stored_bits))
+
+    @field_validator("by")
+    @classmethod
+    def _distinct(cls, value: Tuple[str, ...]) -> Tuple[str, ...]:
+        if len(set(value)) != len(value):
+            raise ValueError("must be layer, bit or both")
+        return value
+
+
+class Mission(Frozen):
+    """Accuracy against time, with upsets that add up until memory is scrubbed."""
+
+    duration: StrictStr = Field(description="of the mission, with its unit: s, min, h, d, y")
+    scrub_interval: Optional[StrictStr] = Field(
+        None, description="time from one rewriting of the memory to the next; null: never"
+    )
+    points: StrictInt = Field(
+        8, ge=2, le=1000, description="times between two scrubs at which accuracy is evaluated"
+    )
+
+    _time = field_validator("duration", "scrub_interval", mode="before")(checked_time)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Mission:
+        if self.period > seconds(self.duration):
+            raise ValueError(
+                f"scrub_interval ({self.scrub_interval}) is longer than the mission "
+                f"({self.duration})"
+            )
+        return self
+
+    @property
+    def period(self) -> float:
+        """Seconds over which upsets add up."""
+        return seconds(self.scrub_interval or self.duration)
+
+    @property
+    def times(self) -> Tuple[float, ...]:
+        """Seconds since the last scrub at which accuracy is evaluated, 0 left out."""
+        return tuple(self.period * i / self.points for i in range(1, self.points + 1))
+
+
+class RayResources(Frozen):
+    """What a Ray worker takes."""
+
+    address: Optional[StrictStr] = Field(
+        None, description="of the cluster; null: RAY_ADDRESS, or else a cluster on this machine"
+    )
+    cpus: float = Field(1.0, gt=0.0, allow_inf_nan=False, description="CPUs of each worker")
+    gpus: float = Field(0.0, ge=0.0, allow_inf_nan=False, description="GPUs of each worker")
+
+    _numbers = field_validator("cpus", "gpus", mode="before")(lambda value: number(value))
+
+
+class CampaignSettings(Frozen):
+    """A golden run and many trials, over a grid of BERs."""
+
+    ber: Optional[Annotated[Tuple[float, ...], OneOrMany()]] = Field(
+        None, description="grid of BERs; null: the section's ber, or else 1e-6 ... 1e-2"
+    )
+    trials: StrictInt = Field(20, ge=2, description="trials (fault maps) for each BER")
+    until: Optional[Until] = Field(
+        None, description="add trials to each BER until its mean is known to a margin"
+    )
+    max_drop: Optional[float] = Field(
+        1.0, gt=0.0, le=100.0,
+        description="percentage points: the BER at which accuracy has dropped by this much is "
+        "reported; null: not asked for",
+    )  # fmt: skip
+    threshold: Literal["search", "grid"] = Field(
+        "search", description="search: add BERs until that one is known; grid: interpolate"
+    )
+    tolerance: float = Field(
+        0.1, gt=0.0, le=1.0, description="search: how near the BERs around it come, in decades"
+    )
+    confidence: float = Field(0.95, gt=0.5, lt=1.0, description="of every interval")
+    outcomes: StrictBool = Field(
+        True, description="compare the outputs for each image with those of the golden run"
+    )
+    sensitivity: Optional[Sensitivity] = Field(
+        None, description="measure the accuracy drop per upset for each layer and bit"
+    )
+    mission: Optional[Mission] = Field(
+        None,
+        description="in place of ber: the BERs that rate makes between scrubs of a mission",
+    )
+    output: StrictStr = Field("results/seu", min_length=1, description="folder of the results")
+    engine: Literal["local", "ray"] = Field("local", description="where trials run")
+    workers: StrictInt = Field(
+        1, ge=1, description="processes that each start the host once and then run trials; 1 with "
+        "engine local: this process",
+    )  # fmt: skip
+    threads: Optional[StrictInt] = Field(
+        None, ge=1, description="CPU threads of each worker; null: all cores, shared out"
+    )
+    ray: RayResources = Field(RayResources(), description="what a Ray worker takes")
+    shard: Optional[StrictStr] = Field(
+        None, description="I/N: only every N-th trial, from the I-th on (0 <= I < N)"
+    )
+
+    @field_validator("ber", mode="before")
+    @classmethod
+    def _grid(cls, value: Any) -> Any:
+        if value is None:
+            return None
+        many = value if isinstance(value, (list, tuple)) else [value]
+        bers = sorted(number(v, "must be BERs in (0, 1], for example [1e-4, 1e-3]") for v in many)
+        if not bers or not all(0.0 < ber <= 1.0 for ber in bers):  # NaN is neither
+            raise ValueError("must be BERs in (0, 1]; the golden run stands for 0")
+        if len(set(bers)) != len(bers):
+            raise ValueError("must be distinct BERs")
+        return tuple(bers)
+
+    @field_validator("max_drop", "tolerance", "confidence", mode="before")
+    @classmethod
+    def _number(cls, value: Any) -> Any:
+        return None if value is None else number(value)
+
+    @field_validator("trials", "workers", mode="before")
+    @classmethod
+    def _integer(cls, value: Any) -> Any:
+        return integer(value)
+
+    @field_validator("shard")
+    @classmethod
+    def _part(cls, value: Optional[str]) -> Optional[str]:
+        if value is not None:
+            parts = re.fullmatch(r"(\d+)/(\d+)", value)
+            if parts is None or int(parts[1]) >= int(parts[2]):
+                raise ValueError("must be I/N with 0 <= I < N, for example 0/4")
+        return value
+
+    @model_validator(mode="after")
+    def _agree(self) -> CampaignSettings:
+        if self.shard is not None and self.until is not None:
+            raise ValueError(
+                "until cannot be combined with shard, which sees only a part of the trials"
+            )
+        if self.until is not None and self.until.max_trials < self.trials:
+            raise ValueError(
+                f"until.max_trials ({self.until.max_trials}) is less than trials ({self.trials})"
+            )
+        return self
+
+    @property
+    def part(self) -> Tuple[int, int]:
+        """``shard`` as numbers; (0, 1) is the whole."""
+        index, _, number_of = (self.shard or "0/1").partition("/")
+        return int(index), int(number_of)
+
+    @property
+    def searches_threshold(self) -> bool:
+        """Whether BERs are added; a shard interpolates, as it sees only a part of the trials."""
+        return self.max_drop is not None and self.threshold == "search" and self.part[1] == 1

@@ -1,0 +1,229 @@
+"""The ``fault_injection`` section: parsed once, at the edge; frozen inside."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, List, Mapping, Optional, Tuple, Type, TypeVar
+
+from pydantic import (
+    BaseModel,
+    Field,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    ValidationError,
+    model_validator,
+)
+
+from ..errors import ConfigError, did_you_mean
+from ..faults.rates import ber_after
+from ..fields import Frozen
+from .ber_schedule import BerSchedule
+from .campaign import GRID, CampaignSettings
+from .injection import InjectionSettings, check_rates
+
+SECTION = "fault_injection"
+
+Settings = TypeVar("Settings", bound="InjectionSettings")
+
+
+class BitWidthSource(Frozen):
+    """A search output of the host."""
+
+    path: StrictStr = Field(description="bit-width JSON file, relative to the working "
+                            "directory or to the host's folder")  # fmt: skip
+    index: StrictInt = Field(0, ge=0, description="which of its configurations")
+
+
+class FaultInjectionSection(InjectionSettings):
+    """The whole section."""
+
+    enabled: StrictBool = Field(True, description="false: as if the section were not there")
+    enable_in_search: StrictBool = Field(
+        False, description="inject while the host searches widths: fault-aware search"
+    )
+    bit_width_config: Optional[BitWidthSource] = Field(
+        None, description="widths that validate is to evaluate; null: the host's own"
+    )
+    ber_by_epoch: Optional[BerSchedule] = Field(
+        None, description="BER of each epoch of training; null: ber in all of them"
+    )
+    golden_run: StrictBool = Field(
+        True, description="evaluate without faults first, to state what the upsets cost"
+    )
+    campaign: Optional[CampaignSettings] = Field(
+        None, description="many trials in place of one faulted run in validate"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _ber_of_campaign(cls, values: Any) -> Any:
+        campaign = values.get("campaign")
+        if "ber" in values or values.get("rate") is not None:
+            return values
+        if values.get("enable_in_search") is True:  # searched at one BER, which is to be named
+            return values
+        if values.get("enable_in_training") is True and values.get("ber_by_epoch") is None:
+            return values
+        if values.get("enable_in_inference", True) is not False and campaign is None:
+            return values
+        return {**values, "ber": 0.0}  # nothing asks for it
+
+    @model_validator(mode="after")
+    def _fits_campaign(self) -> FaultInjectionSection:
+        campaign = self.campaign
+        if campaign is None or not self.enabled:
+            return self
+        if campaign.sensitivity is not None and "weights" not in self.targets:
+            raise ValueError("campaign.sensitivity studies weights, which targets leaves out")
+        if self.mode == "exact_count" and self.persistence == "per_forward":
+            raise ValueError("a campaign of mode exact_count has static maps; persistence is "
+                             "per_forward")  # fmt: skip
+        if not self.enable_in_inference:
+            raise ValueError("campaign needs enable_in_inference: it evaluates trials in validate")
+        if self.bn_calibration == "both":
+            raise ValueError("bn_calibration: both is for one faulted run; allowed with campaign "
+                             "are clean, faulty")  # fmt: skip
+        if campaign.shard is not None and self.seed is None:
+            raise ValueError("campaign.shard needs a seed, the same for all shards")
+        if self.mode == "exact_count" and (campaign.ber or campaign.mission or campaign.until):
+            raise ValueError("campaign.ber, until and mission are for rates; mode exact_count has "
+                             "a number of upsets")  # fmt: skip
+        if self.mode == "exact_count" and campaign.sensitivity is not None:
+            raise ValueError("campaign.sensitivity is for rates; mode exact_count measures the "
+                             "drop per upset of the whole memory")  # fmt: skip
+        if campaign.mission is not None and (self.rate is None or campaign.ber is not None):
+            raise ValueError("campaign.mission needs rate, which makes its BERs, and no ber")
+        if campaign.mission is not None:
+            self._check_mission()
+        for ber in self.grid:
+            check_rates(self.mode, self.asymmetric, ber)
+        return self
+
+    def _check_mission(self) -> None:
+        bers, limit = self.grid, min(1.0, 1.0 / self.relaxation)
+        if not all(0.0 < ber < limit for ber in bers) or len(set(bers)) != len(bers):
+            raise ValueError(
+                f"campaign.mission: its times must have distinct BERs above 0 and below {limit:g}; "
+                f"with this rate they are {bers[0]:g} ... {bers[-1]:g}"
+            )
+        if self.mode == "stuck_at":
+            raise ValueError("campaign.mission: a scrub does not mend a cell of mode stuck_at")
+        if self.persistence == "per_forward":
+            raise ValueError("campaign.mission: upsets stay from scrub to scrub; persistence is "
+                             "per_forward")  # fmt: skip
+        if "activations" in self.targets:
+            raise ValueError("campaign.mission: no memory holds activations from scrub to scrub; "
+                             f"targets are {', '.join(self.targets)}")  # fmt: skip
+        assert self.rate is not None
+        trained = self.enable_in_training and self.ber_by_epoch is None
+        if self.rate.exposure is None and (trained or self.enable_in_search):
+            raise ValueError("rate.exposure: required for training and search, whose BER it makes")
+
+    @model_validator(mode="after")
+    def _fits_epochs(self) -> FaultInjectionSection:
+        if self.ber_by_epoch is not None and self.enabled:
+            if not self.enable_in_training:
+                raise ValueError("ber_by_epoch needs enable_in_training")
+            if self.mode == "exact_count":
+                raise ValueError("ber_by_epoch is for rates; mode exact_count has upsets")
+            check_rates(self.mode, self.asymmetric, self.ber_by_epoch.highest)
+        return self
+
+    @property
+    def grid(self) -> Tuple[float, ...]:
+        """The BERs of the campaign: its own, or those of its mission, or else the one of the
+        section, or else 1e-6 ... 1e-2; none in mode exact_count."""
+        campaign = self.campaign
+        if campaign is None or self.mode == "exact_count":
+            return ()
+        if campaign.mission is not None:
+            assert self.rate is not None
+            return tuple(
+                ber_after(self.rate.per_bit_second, time, self.relaxation)
+                for time in campaign.mission.times
+            )
+        if campaign.ber is not None:
+            return campaign.ber
+        return (self.ber,) if self.ber else GRID
+
+
+def parse_section(raw: Any) -> FaultInjectionSection:
+    """The validated section. Raises ConfigError, one line for each mistake."""
+    if not isinstance(raw, Mapping):
+        raise ConfigError(f"{SECTION}: must be a mapping of settings; received {raw!r}")
+    if raw.get("enabled") is False:
+        raw = {"ber": 0.0, **raw}  # a section that is off need not be complete
+    return _parse(FaultInjectionSection, raw, SECTION)
+
+
+def parse_settings(raw: Mapping[str, Any]) -> InjectionSettings:
+    """The validated arguments of a FaultInjector. Raises ConfigError."""
+    return _parse(InjectionSettings, raw, "FaultInjector")
+
+
+def _parse(model: Type[Settings], raw: Mapping[str, Any], root: str) -> Settings:
+    try:
+        return model(**{str(k): v for k, v in raw.items()})
+    except ValidationError as error:
+        mistakes = error.errors()
+        if any(e["type"] == "extra_forbidden" for e in mistakes):
+            # A key is missing because it is misspelled: say so once.
+            mistakes = [e for e in mistakes if e["type"] != "missing"]
+        # A list with a bad element is not empty, whatever is left of it.
+        mistakes = [e for e in mistakes if e["type"] != "too_short" or not e["input"]]
+        lines = [_line(model, root, e) for e in mistakes]
+        raise ConfigError("\n".join(lines)) from None
+
+
+#: What pydantic's kinds of mistakes mean to a writer of YAML.
+_MEANING = {
+    "bool_type": "must be true or false",
+    "int_type": "must be an integer",
+    "string_type": "must be a string",
+    "model_type": "must be a mapping of settings",
+    "tuple_type": "must be a list",
+    "too_short": "must not be empty",
+}
+
+
+def _line(model: Any, root: str, error: Any) -> str:
+    """One mistake: path, what is allowed, what was received, nearest name."""
+    kind, received = error["type"], error.get("input")
+    keys = [str(part) for part in error["loc"]]
+    path = ".".join([root, *keys])
+    if kind == "extra_forbidden":
+        allowed = _fields(model, keys[:-1])
+        return (
+            f"{path}: unknown key; received {received!r}{did_you_mean(keys[-1], allowed)} "
+            f"(allowed are {', '.join(allowed)})"
+        )
+    if kind == "missing":
+        instead = " (or rate, or a campaign in its place)" if keys == ["ber"] else ""
+        return f"{path}: required key is missing{instead}"
+    message = _MEANING.get(kind, str(error["msg"])).replace("Value error, ", "", 1)
+    if not keys:
+        return f"{path}: {message}"
+    if keys[-1] == "ber" and kind != "value_error":
+        message = "must be a number in [0, 1]"
+    hint = ""
+    if kind == "model_type":
+        hint = f"; its keys are {', '.join(_fields(model, keys))}"
+    if kind == "literal_error":
+        allowed = re.findall(r"[\w.]+", str(error["ctx"]["expected"]).replace(" or ", " "))
+        message = f"allowed are {', '.join(allowed)}"
+        hint = did_you_mean(str(received), allowed)
+    return f"{path}: {message[0].lower()}{message[1:]}; received {received!r}{hint}"
+
+
+def _fields(model: Any, keys: List[str]) -> List[str]:
+    """Keys allowed at the nested place ``keys`` of ``model``."""
+    for key in keys:
+        if key.isdigit():  # in a list
+            continue
+        annotation = model.model_fields[key].annotation
+        options = [annotation, *getattr(annotation, "__args__", ())]
+        for option in options + [a for o in options for a in getattr(o, "__args__", ())]:
+            if isinstance(option, type) and issubclass(option, BaseModel):
+                model = option
+    return list(model.model_fields)

@@ -1,0 +1,100 @@
+"""The threshold search on a synthetic evaluation with a known law."""
+
+import math
+
+import numpy as np
+import pytest
+
+from seu_plugin.analysis.threshold import HIGHEST, estimate, next_bers
+
+GRID = (1e-5, 1e-4, 1e-3, 1e-2)
+
+
+class Law:
+    """Mean drop 100 * ber / (ber + half), with noise that a trial keeps at every BER."""
+
+    def __init__(self, seed, trials=20, half=0.03, noise=0.3):
+        generator = np.random.Generator(np.random.Philox(seed))
+        # Relative noise: it vanishes with the drop, as that of upsets does.
+        self.noise = 1.0 + noise * generator.standard_normal(trials)
+        self.half = half
+
+    def __call__(self, ber):
+        return list(100.0 * ber / (ber + self.half) * self.noise)
+
+    def threshold(self, max_drop):
+        return self.half * max_drop / (100.0 - max_drop)
+
+
+def search(law, max_drop=1.0, tolerance=0.1, bers=GRID):
+    drops = {ber: law(ber) for ber in bers}
+    while True:
+        added = next_bers(drops, max_drop, 0.95, tolerance)
+        if not added:
+            return drops, estimate(drops, max_drop, 0.95)
+        drops.update((ber, law(ber)) for ber in added)
+
+
+def test_the_true_threshold_is_in_the_interval_at_no_less_than_the_nominal_rate():
+    campaigns, covered = 2000, 0
+    for seed in range(campaigns):
+        law = Law(seed)
+        _, found = search(law)
+        covered += found.low <= law.threshold(1.0) <= found.high
+    # At least 95 %: the ends are the outer ends of brackets.
+    assert covered / campaigns > 0.95 - 4 * math.sqrt(0.95 * 0.05 / campaigns)
+
+
+@pytest.mark.parametrize("max_drop", [0.5, 1.0, 20.0])
+def test_without_noise_the_threshold_is_found_to_the_tolerance(max_drop):
+    law = Law(0, noise=0.0)
+    _, found = search(law, max_drop, 0.02)
+    truth = law.threshold(max_drop)
+    assert found.low <= truth <= found.high
+    assert found.high / found.low <= 10**0.021
+    assert found.ber == pytest.approx(truth, rel=0.01)
+
+
+def test_the_search_evaluates_few_bers():
+    drops, _ = search(Law(1))
+    assert len(drops) <= len(GRID) + 12
+
+
+def test_a_threshold_outside_the_grid_is_looked_for():
+    law = Law(0, half=1e-9, noise=0.0)
+    assert search(law)[1].ber == pytest.approx(law.threshold(1.0), rel=0.1)
+    law = Law(0, half=20.0, noise=0.0)
+    assert search(law)[1].ber == pytest.approx(law.threshold(1.0), rel=0.1)
+
+
+def test_a_net_that_never_drops_is_above_every_ber():
+    drops, found = search(lambda ber: [0.0] * 20)
+    assert found.ber is None and found.high is None and found.low == HIGHEST
+    assert max(drops) == HIGHEST
+    assert "above every BER" in found.text() and "at no BER" in found.sentence()
+
+
+def test_a_noisy_mean_below_the_target_is_not_said_to_be_above_it():
+    found = estimate({1e-3: [0.0, 1.9], 1e-2: [0.0, 1.8]}, 1.0, 0.95)
+    assert (found.ber, found.low, found.high) == (None, None, None)
+    assert "at no BER that was evaluated" in found.sentence()
+    found = estimate({1e-3: [0.2, 1.9], 1e-2: [1.0, 1.8]}, 1.0, 0.95)
+    assert found.ber is None and "already at the lowest BER" in found.sentence()
+
+
+def test_an_interval_may_be_open_on_one_side():
+    found = estimate({1e-3: [0.0, 0.1], 1e-2: [0.0, 40.0]}, 1.0, 0.95)
+    assert found.ber is not None and found.high is None
+    assert "unbounded" in found.text()
+
+
+def test_bers_can_be_written_down():
+    for ber in next_bers({1e-4: [0.0, 0.1], 1e-3: [9.0, 9.2]}, 1.0, 0.95, 0.1):
+        assert ber == float(f"{ber:.2e}")
+
+
+def test_noise_is_met_with_the_first_and_the_last_crossing():
+    drops = {1e-4: [0.0, 0.0], 2e-4: [2.0, 2.0], 3e-4: [0.5, 0.5], 4e-4: [3.0, 3.0]}
+    found = estimate(drops, 1.0, 0.95)
+    assert (found.low, found.high) == (1e-4, 4e-4)
+    assert 1e-4 < found.ber < 2e-4

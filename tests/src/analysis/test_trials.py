@@ -1,0 +1,88 @@
+"""Trials have names, and rows that survive JSON."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seu_plugin.analysis.trials import GOLDEN, Outcomes, Trial, TrialResult, grid, same, stratum
+from seu_plugin.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    "trial,name",
+    [
+        (Trial(0), GOLDEN),
+        (Trial(7, 1e-3), "0.001:7"),
+        (Trial(0, 1.78e-5), "1.78e-05:0"),
+        (Trial(7, site="a.conv1", bit=3, placed=1), "a.conv1#3:7"),
+        (Trial(7, site="a.conv1", placed=2), "a.conv1#*x2:7"),
+        (Trial(7, bit=3, placed=1), "*#3:7"),
+        (Trial(7, site="fc", bit=0, placed=1, exhaustive=True), "fc#0:word7"),
+    ],
+)
+def test_ids(trial, name):
+    assert trial.id == name
+
+
+trials = st.one_of(
+    st.builds(Trial, st.integers(0, 99), st.floats(1e-12, 1.0)),
+    st.builds(
+        Trial,
+        st.integers(0, 99),
+        st.none(),
+        st.sampled_from(["conv1", "layer1.0.conv2"]),
+        st.one_of(st.none(), st.integers(0, 15)),
+        st.integers(1, 5),
+        st.booleans(),
+    ),
+)
+results = st.builds(
+    TrialResult,
+    trials,
+    st.lists(st.floats(0, 100), min_size=1, max_size=3).map(tuple),
+    st.integers(0),
+    st.integers(0),
+    st.integers(0),
+    st.dictionaries(st.sampled_from(["conv1", "fc"]), st.integers(1, 9)),
+    st.one_of(st.none(), st.builds(Outcomes, *[st.integers(0, 9)] * 4)),
+    st.booleans(),
+    st.floats(0, 9),
+)
+
+
+@given(results)
+def test_a_row_survives_json(result):
+    assert TrialResult.from_row(json.loads(json.dumps(result.row()))) == result
+
+
+@given(trials, trials)
+def test_different_trials_have_different_ids(one, other):
+    assert (one == other) == (one.id == other.id)
+
+
+def test_a_row_that_lies_about_its_id_is_an_error():
+    row = {**TrialResult(Trial(1, 0.1), (9.0,)).row(), "id": "0.1:2"}
+    with pytest.raises(ConfigError, match=r"id '0\.1:2' describes trial '0\.1:1'"):
+        TrialResult.from_row(row)
+
+
+@pytest.mark.parametrize("row", [{}, {"id": "golden"}])
+def test_what_is_no_row_is_an_error(row):
+    with pytest.raises(ConfigError, match="not a trial of a campaign"):
+        TrialResult.from_row(row)
+
+
+def test_the_time_taken_does_not_make_a_result_another():
+    one = TrialResult(Trial(1, 0.1), (9.0,), seconds=1.0)
+    assert same(one, TrialResult(Trial(1, 0.1), (9.0,), seconds=2.0))
+    assert not same(one, TrialResult(Trial(1, 0.1), (9.1,), seconds=1.0))
+
+
+def test_a_grid_pairs_the_same_numbers_at_each_ber():
+    assert [t.id for t in grid((0.1, 0.2), 3, 5)] == ["0.1:3", "0.1:4", "0.2:3", "0.2:4"]
+
+
+def test_strata_names():
+    assert stratum(None, None) == "*#*"

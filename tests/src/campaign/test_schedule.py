@@ -1,0 +1,93 @@
+"""What a campaign runs depends on results, not on their order or on an interruption."""
+
+import random
+
+import numpy as np
+import pytest
+
+from seu_plugin.analysis.trials import Trial, TrialResult
+from seu_plugin.campaign.schedule import batches
+from seu_plugin.settings.campaign import CampaignSettings
+
+GOLDEN = TrialResult(Trial(0), (98.0,))
+BERS = (1e-4, 1e-3, 1e-2)
+
+
+def evaluate(trial, scale=2000.0):
+    """A made-up accuracy: a function of the trial alone."""
+    generator = np.random.Generator(np.random.Philox([trial.number, 7]))
+    if trial.ber is None:
+        return TrialResult(trial, (97.0,))
+    drop = scale * trial.ber * generator.uniform(0.5, 1.5)
+    return TrialResult(trial, (max(98.0 - drop, 10.0),))
+
+
+def run(campaign, known=(), strata=(), stop_after=10**9):
+    """Results of a campaign that begins with ``known`` and is killed after so many trials."""
+    results = {r.trial.id: r for r in known}
+    for batch in batches(campaign, BERS, dict(strata), GOLDEN, results):
+        missing = [t for t in batch.trials if t.id not in results]
+        random.Random(len(missing)).shuffle(missing)
+        for trial in missing:
+            if not stop_after:
+                return results
+            results[trial.id] = evaluate(trial)
+            stop_after -= 1
+    return results
+
+
+def test_the_grid_alone():
+    results = run(CampaignSettings(trials=3, max_drop=None))
+    assert len(results) == 9
+
+
+def test_the_threshold_is_searched_with_the_same_trial_numbers():
+    results = run(CampaignSettings(trials=5))
+    added = {r.trial.ber for r in results.values()} - set(BERS)
+    assert added
+    for ber in added:
+        numbers = {r.trial.number for r in results.values() if r.trial.ber == ber}
+        assert numbers == set(range(5))
+
+
+def test_a_grid_threshold_adds_nothing():
+    assert len(run(CampaignSettings(trials=5, threshold="grid"))) == 15
+
+
+def test_until_adds_trials_where_they_are_needed():
+    until = {"margin": 0.2, "max_trials": 60}
+    results = run(CampaignSettings(trials=10, until=until, max_drop=None))
+    counts = [sum(r.trial.ber == ber for r in results.values()) for ber in BERS]
+    assert counts[0] == 10  # hardly any spread
+    assert 10 < counts[1] <= 60 and counts[2] == 60
+
+
+@pytest.mark.parametrize("settings", [{}, {"until": {"margin": 0.3, "max_trials": 40}}])
+@pytest.mark.parametrize("stop_after", [1, 17, 31, 44, 60, 75])
+def test_an_interrupted_campaign_runs_the_same_trials(settings, stop_after):
+    campaign = CampaignSettings(trials=10, **settings)
+    whole = run(campaign)
+    part = run(campaign, stop_after=stop_after)
+    assert run(campaign, part.values()) == whole
+
+
+def test_leftovers_of_a_larger_campaign_do_not_turn_the_search():
+    campaign = CampaignSettings(trials=5)
+    more = run(CampaignSettings(trials=8))
+    assert run(campaign, more.values()).keys() == run(campaign).keys() | more.keys()
+
+
+def test_shards_divide_the_trials():
+    parts = [run(CampaignSettings(trials=7, shard=f"{i}/3")) for i in range(3)]
+    whole = run(CampaignSettings(trials=7, threshold="grid"))
+    assert sum(map(len, parts)) == len(whole)
+    assert {**parts[0], **parts[1], **parts[2]} == whole
+
+
+def test_sensitivity_comes_last():
+    campaign = CampaignSettings(trials=2, max_drop=None, sensitivity={"trials": 4})
+    results = run(campaign, strata={"conv1#0": 3, "conv1#1": 30}.items())
+    assert [i for i in results if "#" in i and i.startswith("conv1#0")] == [
+        i for i in results if "word" in i
+    ]
+    assert sum("#" in i for i in results) == 3 + 4
