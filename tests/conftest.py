@@ -2,7 +2,11 @@
 
 import os
 
-import torch
+# Processes share the cores: two of two OpenMP threads each run ten times slower than of one.
+for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(name, "1")
+
+import torch  # noqa: E402
 
 if not torch.cuda.is_available():
     # Triton decides at its import whether kernels run in its interpreter, which needs no GPU.

@@ -1,16 +1,22 @@
-"""A copy of the demo host, trained once for all tests."""
+"""A copy of the demo host with a checkpoint, which is trained once for all tests that need it."""
 
+import fcntl
+import hashlib
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
-SOURCE = Path(__file__).resolve().parents[2] / "examples" / "demo_host"
+HERE = Path(__file__).resolve().parent
+SOURCE = HERE.parents[1] / "examples" / "demo_host"
 WIDTHS = "search/resnet18_digits_bit_width_config.json"
 
 # Runs a host script under rfquant-run and says on stderr when a module is first called.
@@ -25,6 +31,13 @@ torch.nn.Module.__call__ = traced
 from rfquant_hooks.launcher import main
 sys.exit(main(sys.argv[1:]))
 """
+
+
+def pytest_collection_modifyitems(items):
+    """Every test here starts processes that import torch and the host."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.slow)
 
 
 class Demo:
@@ -71,11 +84,44 @@ class Demo:
         return path
 
 
+def maker():
+    """Hash of what makes the checkpoint: the host's text, torch, and the machine."""
+    found = hashlib.sha256(f"{torch.__version__} {platform.machine()}".encode())
+    for path in sorted(SOURCE.rglob("*.py")) + [SOURCE / "template.yaml"]:
+        if "output" not in path.parts:
+            found.update(path.read_bytes())
+    return found.hexdigest()[:16]
+
+
+@contextmanager
+def locked(path):
+    """Alone among the processes of a test run."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 @pytest.fixture(scope="session")
-def demo(tmp_path_factory):
+def trained(pytestconfig):
+    """Folder with the checkpoint and what the host printed when it made it."""
+    kept = pytestconfig.cache.mkdir("demo_host")
+    folder = kept / maker()
+    with locked(kept / "lock"):
+        if not folder.is_dir():
+            work = kept / "new"
+            shutil.rmtree(work, ignore_errors=True)
+            shutil.copytree(SOURCE, work, ignore=shutil.ignore_patterns("output", "__pycache__"))
+            host = Demo(work)
+            (work / "training.txt").write_text(host.plain(host.eval).stdout)
+            work.rename(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory, trained):
     folder = tmp_path_factory.mktemp("demo") / "demo_host"
-    shutil.copytree(SOURCE, folder, ignore=shutil.ignore_patterns("output", "__pycache__"))
+    shutil.copytree(trained, folder, ignore=shutil.ignore_patterns("__pycache__"))
     host = Demo(folder)
-    host.training_output = host.plain(host.eval).stdout
+    host.training_output = (folder / "training.txt").read_text()
     host.golden = host.plain(host.eval)
     return host
