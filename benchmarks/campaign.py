@@ -49,9 +49,15 @@ def validate(configs: Any, model: Any, train_loader: Any, test_loader: Any) -> A
     from policy import BITS
 
     return process.validate(
-        test_loader, model, torch.nn.CrossEntropyLoss(), -1, [], configs,
-        train_loader=train_loader, eval_predefined_arch=BITS[configs.arch],
-    )  # fmt: skip
+        test_loader,
+        model,
+        torch.nn.CrossEntropyLoss(),
+        -1,
+        [],
+        configs,
+        train_loader=train_loader,
+        eval_predefined_arch=BITS[configs.arch],
+    )
 
 
 def seconds(run: Any) -> float:

@@ -19,15 +19,19 @@ RESULTS = Path(__file__).resolve().parent / "results"
 
 #: (name, words, width) of a ResNet-18 for 1,000 classes: 11.7 M words, first and last layer 8
 #: bits, the rest 3 and 4 in turn.
-RESNET18 = [("conv1", 9408, 8)] + [
-    (f"layer{i}", words, 3 + i % 2)
-    for i, words in enumerate(
-        [36864] * 4
-        + [73728, 147456, 8192, 147456, 147456]
-        + [294912, 589824, 32768, 589824, 589824]
-        + [1179648, 2359296, 131072, 2359296, 2359296]
-    )
-] + [("fc", 512000, 8)]  # fmt: skip
+RESNET18 = (
+    [("conv1", 9408, 8)]
+    + [
+        (f"layer{i}", words, 3 + i % 2)
+        for i, words in enumerate(
+            [36864] * 4
+            + [73728, 147456, 8192, 147456, 147456]
+            + [294912, 589824, 32768, 589824, 589824]
+            + [1179648, 2359296, 131072, 2359296, 2359296]
+        )
+    ]
+    + [("fc", 512000, 8)]
+)
 
 
 BERS = (1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)

@@ -62,9 +62,16 @@ def measure(ber: float, words: int, draws: int) -> Tuple[float, ...]:
     ratio = float(np.var(flips, ddof=1)) / (bits * ber * (1 - ber))
     pairs, both = draws * (bits - 1) * ber**2, (draws - 1) * bits * ber**2
     return (
-        ber, float(sum(flips)), expected, z, ratio, uniform_p(bins), uniform_p(planes),
-        (neighbours - pairs) / math.sqrt(pairs), (common - both) / math.sqrt(both),
-    )  # fmt: skip
+        ber,
+        float(sum(flips)),
+        expected,
+        z,
+        ratio,
+        uniform_p(bins),
+        uniform_p(planes),
+        (neighbours - pairs) / math.sqrt(pairs),
+        (common - both) / math.sqrt(both),
+    )
 
 
 def float32_mask(ber: float) -> Tuple[float, ...]:
@@ -80,9 +87,16 @@ def float32_mask(ber: float) -> Tuple[float, ...]:
 
 def main() -> None:
     columns = (
-        "BER", "flips", "expected", "z", "variance ratio", "p positions", "p bit planes",
-        "z neighbours", "z overlap",
-    )  # fmt: skip
+        "BER",
+        "flips",
+        "expected",
+        "z",
+        "variance ratio",
+        "p positions",
+        "p bit planes",
+        "z neighbours",
+        "z overlap",
+    )
     rows = [measure(*case) for case in CASES]
     report("exactness", CPU, "Stream v1", columns, rows)
     rows = [float32_mask(ber) for ber, _, _ in CASES]

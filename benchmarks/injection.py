@@ -41,8 +41,13 @@ class Model:
         self.widths = [k for _, _, k in RESNET18]
         self.weights: List[torch.Tensor] = []
         for _, n, k in RESNET18:
-            codes = torch.randint(-(1 << k - 1), 1 << k - 1, (64, n * scale // 64),
-                                  generator=generator, dtype=torch.int8)  # fmt: skip
+            codes = torch.randint(
+                -(1 << k - 1),
+                1 << k - 1,
+                (64, n * scale // 64),
+                generator=generator,
+                dtype=torch.int8,
+            )
             self.weights.append(codes.float().to(device))
         self.bits = sum(w.numel() * k for w, k in zip(self.weights, self.widths))
 

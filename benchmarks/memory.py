@@ -66,8 +66,9 @@ def main() -> None:
         mb = []
         for method in ("stream", "dense"):
             command = [sys.executable, __file__, "--device", str(options.device)]
-            done = subprocess.run([*command, "--case", str(ber), method], check=True,
-                                  capture_output=True, text=True)  # fmt: skip
+            done = subprocess.run(
+                [*command, "--case", str(ber), method], check=True, capture_output=True, text=True
+            )
             mb.append(float(done.stdout))
         rows.append((ber, *mb))
     columns = ("BER", "stream v1, MB", "dense mask, MB")

@@ -30,41 +30,75 @@ def table(header: List[str], rows: List[List[str]]) -> str:
 
 def injection(rows: List[Row]) -> str:
     header = ["BER", "dense mask, ms", "this project, ms", "of it sampling, ms", "times faster"]
-    return table(header, [
-        [rate(r["BER"]), short(r["dense mask, ms"]), f"{r['stream v1, ms']:.2f}",
-         f"{r['sampling alone, ms']:.2f}", short(r["ratio"])] for r in rows
-    ])  # fmt: skip
+    return table(
+        header,
+        [
+            [
+                rate(r["BER"]),
+                short(r["dense mask, ms"]),
+                f"{r['stream v1, ms']:.2f}",
+                f"{r['sampling alone, ms']:.2f}",
+                short(r["ratio"]),
+            ]
+            for r in rows
+        ],
+    )
 
 
 def injection_size(rows: List[Row]) -> str:
-    return table(["words, millions", "BER", "expected upsets", "ms"], [
-        [f"{r['words, millions']:.1f}", rate(r["BER"]), short(r["expected upsets"]),
-         f"{r['stream v1, ms']:.2f}"] for r in rows
-    ])  # fmt: skip
+    return table(
+        ["words, millions", "BER", "expected upsets", "ms"],
+        [
+            [
+                f"{r['words, millions']:.1f}",
+                rate(r["BER"]),
+                short(r["expected upsets"]),
+                f"{r['stream v1, ms']:.2f}",
+            ]
+            for r in rows
+        ],
+    )
 
 
 def memory(rows: List[Row]) -> str:
-    return table(["BER", "dense mask, MB", "this project, MB"], [
-        [rate(r["BER"]), f"{r['dense mask, MB']:.0f}", f"{r['stream v1, MB']:.2f}"] for r in rows
-    ])  # fmt: skip
+    return table(
+        ["BER", "dense mask, MB", "this project, MB"],
+        [[rate(r["BER"]), f"{r['dense mask, MB']:.0f}", f"{r['stream v1, MB']:.2f}"] for r in rows],
+    )
 
 
 def ratios(rows: List[Row]) -> str:
     batches = sorted({r["batch"] for r in rows})
     found = {(r["maps"], r["BER"], r["batch"]): f"{r['ratio']:.2f}" for r in rows}
     kinds = list(dict.fromkeys((r["maps"], r["BER"]) for r in rows))
-    return table(["maps", "BER", *(f"batch {b}" for b in batches)], [
-        [maps.replace("per_forward", "fresh"), rate(ber), *(found[maps, ber, b] for b in batches)]
-        for maps, ber in kinds
-    ])  # fmt: skip
+    return table(
+        ["maps", "BER", *(f"batch {b}" for b in batches)],
+        [
+            [
+                maps.replace("per_forward", "fresh"),
+                rate(ber),
+                *(found[maps, ber, b] for b in batches),
+            ]
+            for maps, ber in kinds
+        ],
+    )
 
 
 def campaign(rows: List[Row]) -> str:
     header = ["seed", "clean calls", "clean, s", "campaign, s", "ratio"]
-    return table(header, [
-        [str(r["seed"]), str(r["clean calls"]), f"{r['clean, s']:.1f}", f"{r['campaign, s']:.1f}",
-         f"{r['ratio']:.2f}"] for r in rows
-    ])  # fmt: skip
+    return table(
+        header,
+        [
+            [
+                str(r["seed"]),
+                str(r["clean calls"]),
+                f"{r['clean, s']:.1f}",
+                f"{r['campaign, s']:.1f}",
+                f"{r['ratio']:.2f}",
+            ]
+            for r in rows
+        ],
+    )
 
 
 TABLES: Dict[str, Callable[[List[Row]], str]] = {

@@ -22,8 +22,11 @@ def main() -> None:
     shutil.rmtree(results, ignore_errors=True)
     done = subprocess.run(
         [sys.executable, "-m", "rfquant_hooks", *COMMAND.split()[1:]],
-        cwd=ROOT, check=True, capture_output=True, text=True,
-    )  # fmt: skip
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
     with Path("/dev/null").open("w") as nowhere:
         console = Console(record=True, width=100, file=nowhere)
         console.print(Text(f"$ {COMMAND}", style="bold"))

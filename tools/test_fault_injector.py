@@ -53,27 +53,53 @@ def parse(argv: Optional[List[str]] = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--config", nargs="+", required=True, metavar="YAML",
-                        help="the host's configuration; later files win")  # fmt: skip
+    parser.add_argument(
+        "--config",
+        nargs="+",
+        required=True,
+        metavar="YAML",
+        help="the host's configuration; later files win",
+    )
     parser.add_argument(
         "--bit_width_config",
         metavar="JSON",
         help="searched bit widths to apply (the YAML section's)",
     )
-    parser.add_argument("--config_index", type=int, default=0, metavar="N",
-                        help="which configuration of the JSON (0)")  # fmt: skip
+    parser.add_argument(
+        "--config_index",
+        type=int,
+        default=0,
+        metavar="N",
+        help="which configuration of the JSON (0)",
+    )
     parser.add_argument("--ber", default="1e-3", help="bit error rate (1e-3)")
     parser.add_argument("--seed", type=int, default=42, help="seed of the fault maps (42)")
     parser.add_argument("--checkpoint", metavar="PATH", help="in place of the YAML's resume.path")
-    parser.add_argument("--enable_in_inference", action="store_true",
-                        help="test in eval mode (the default if neither is given)")  # fmt: skip
-    parser.add_argument("--enable_in_training", action="store_true",
-                        help="test a training step: upsets, then gradients")  # fmt: skip
+    parser.add_argument(
+        "--enable_in_inference",
+        action="store_true",
+        help="test in eval mode (the default if neither is given)",
+    )
+    parser.add_argument(
+        "--enable_in_training",
+        action="store_true",
+        help="test a training step: upsets, then gradients",
+    )
     parser.add_argument("--batches", type=int, default=2, metavar="N", help="batches to run (2)")
-    parser.add_argument("--image_size", type=int, default=224, metavar="N",
-                        help="side of random input, without a data set (224)")  # fmt: skip
-    parser.add_argument("--host", type=Path, default=Path(), metavar="DIR",
-                        help="the host's folder (the working directory)")  # fmt: skip
+    parser.add_argument(
+        "--image_size",
+        type=int,
+        default=224,
+        metavar="N",
+        help="side of random input, without a data set (224)",
+    )
+    parser.add_argument(
+        "--host",
+        type=Path,
+        default=Path(),
+        metavar="DIR",
+        help="the host's folder (the working directory)",
+    )
     parser.add_argument("--cpu", action="store_true", help="run a host written for CUDA without it")
     options = parser.parse_args(argv)
     if not options.enable_in_training:
@@ -198,8 +224,9 @@ class InjectorTest:
         made = sum(s.upsets for s in sites.values())
         found = after.bits_changed_since(before)
         hint = "; raise --ber to see some" if not made else ""
-        self._verdict("injected", 0 < made == found,
-                      f"{made} upsets drawn, {found} stored bits changed{hint}")  # fmt: skip
+        self._verdict(
+            "injected", 0 < made == found, f"{made} upsets drawn, {found} stored bits changed{hint}"
+        )
         left = [name for name, module in model.named_modules() if "forward" in vars(module)]
         exactly = same(clean, restored) and unchanged(model, state) and not left
         self._verdict("restored exactly", exactly, "outputs, state_dict and forwards as before")

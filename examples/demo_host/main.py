@@ -55,10 +55,17 @@ def fit(configs, path, train_loader, model, target_model):
     for epoch in range(configs.epochs):
         train_loader.sampler.set_epoch(epoch)
         top1, _, loss = train(
-            train_loader, model, criterion, optimizer, epoch, [], configs,
-            model_ema=target_model, nr_random_sample=configs.num_random_path,
+            train_loader,
+            model,
+            criterion,
+            optimizer,
+            epoch,
+            [],
+            configs,
+            model_ema=target_model,
+            nr_random_sample=configs.num_random_path,
             optimizer_q=optimizer_q,
-        )  # fmt: skip
+        )
         scheduler.step()
         log(f"Epoch {epoch + 1}/{configs.epochs}: loss {loss:.4f}, training top-1 {top1:.2f} %")
     if is_master():  # once, at the end: an interrupted training must not pass for a finished one
@@ -85,9 +92,15 @@ def main():
         dist.barrier()
     load_checkpoint(checkpoint, model, target_model)
     ret = validate(
-        test_loader, target_model.ema, torch.nn.CrossEntropyLoss(), -1, [], configs,
-        train_loader=train_loader, eval_predefined_arch=BITS[configs.arch],
-    )  # fmt: skip
+        test_loader,
+        target_model.ema,
+        torch.nn.CrossEntropyLoss(),
+        -1,
+        [],
+        configs,
+        train_loader=train_loader,
+        eval_predefined_arch=BITS[configs.arch],
+    )
     log(ret)
 
 

@@ -106,9 +106,13 @@ def _with_gloo(original: Any) -> Any:
 def _on_cpu(original: Any) -> Any:
     @functools.wraps(original)
     def init(
-        self: Any, module: Any, device_ids: Any = None, output_device: Any = None,
-        *args: Any, **kwargs: Any,
-    ) -> None:  # fmt: skip
+        self: Any,
+        module: Any,
+        device_ids: Any = None,
+        output_device: Any = None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> None:
         if all(parameter.device.type == "cpu" for parameter in module.parameters()):
             device_ids = output_device = None
         original(self, module, device_ids, output_device, *args, **kwargs)

@@ -140,9 +140,13 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     options = parse(sys.argv[1:] if argv is None else argv)
     blocked = [p[3:] for p in options.plugins]
     return launch(
-        options.script, options.args, blocked, options.unrepaired, options.cpu,
+        options.script,
+        options.args,
+        blocked,
+        options.unrepaired,
+        options.cpu,
         options=options.offered,
-    )  # fmt: skip
+    )
 
 
 def launch(

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import sys
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Callable, Iterable, List, MutableMapping
@@ -78,25 +77,23 @@ def host_modules(owner: ModuleType) -> Iterable[ModuleType]:
 
 
 def belongs(module: Any, root: Path) -> bool:
-    """Whether ``module`` was loaded from the host's folder ``root``, a resolved path."""
+    """Whether ``module`` was loaded from the host's folder ``root``."""
     file = getattr(module, "__file__", None)
-    if file is None:
-        return False
-    folder, host = _folder(os.path.abspath(file)), str(root)
-    if folder != host and not folder.startswith(os.path.join(host, "")):
-        return False
-    return _INSTALLED.isdisjoint(folder[len(host) :].split(os.sep))
+    return file is not None and _lies_in(str(file), root)
 
 
-@lru_cache(maxsize=None)
-def _folder(file: str) -> str:
-    """The folder that a file lies in, links followed. Asked of thousands of modules, many times."""
-    if os.path.islink(file):
-        return os.path.dirname(os.path.realpath(file))
-    return _without_links(os.path.dirname(file))
+@cache
+def _lies_in(file: str, root: Path) -> bool:
+    # Asked of thousands of modules, several times: links are followed once for each folder.
+    path = Path(file)
+    folder = path.resolve().parent if path.is_symlink() else _resolved(path.parent)
+    inside = root == folder or root in folder.parents
+    return inside and _INSTALLED.isdisjoint(folder.relative_to(root).parts)
 
 
-_without_links = lru_cache(maxsize=None)(os.path.realpath)
+@cache
+def _resolved(folder: Path) -> Path:
+    return folder.resolve()
 
 
 def _replace(owner: ModuleType, old: Any, new: Any) -> None:

@@ -87,7 +87,7 @@ class Demo:
 def maker():
     """Hash of what makes the checkpoint: the host's text, torch, and the machine."""
     found = hashlib.sha256(f"{torch.__version__} {platform.machine()}".encode())
-    for path in sorted(SOURCE.rglob("*.py")) + [SOURCE / "template.yaml"]:
+    for path in [*sorted(SOURCE.rglob("*.py")), SOURCE / "template.yaml"]:
         if "output" not in path.parts:
             found.update(path.read_bytes())
     return found.hexdigest()[:16]

@@ -189,9 +189,8 @@ def test_two_processes_evaluate_the_same_faults(demo):
     config = demo.yaml("ddp", {"ber": 1e-2, "seed": 42})
     rows = []
     for n in (1, 2):
-        done = demo.call(
-            "-m", "torch.distributed.run", "--nproc_per_node", n, "--master_port", 29511 + n,
-            "-m", "rfquant_hooks", demo.main, config,
-        )  # fmt: skip
+        port = ("--master_port", 29511 + n)
+        ranks = ("-m", "torch.distributed.run", "--nproc_per_node", n, *port)
+        done = demo.call(*ranks, "-m", "rfquant_hooks", demo.main, config)
         rows.append(table(done))
     assert len(rows[0]) == 21 and rows[0] == rows[1]

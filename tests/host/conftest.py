@@ -87,8 +87,8 @@ class Host:
         script = [str(STAND_INS), *map(str, own), "--cpu", str(self.main)]
         if processes > 1:
             port = free_port()
-            script = ["-m", "torch.distributed.run", f"--nproc_per_node={processes}",
-                      f"--master_port={port}", *script]  # fmt: skip
+            ranks = (f"--nproc_per_node={processes}", f"--master_port={port}")
+            script = ["-m", "torch.distributed.run", *ranks, *script]
         return self.call(*script, str(self.config(mode)), str(config), check=check)
 
     def call(self, *command, check=True):

@@ -154,11 +154,13 @@ def test_fault_aware_search(trained):
 
 def tool(host, *arguments, check=True):
     config = host.yaml("tool", resume={"path": str(host.checkpoint), "lean": False})
-    return host.call(
-        host.stand_ins, "--tool", "--host", host.checkout, "--cpu",
-        "--config", host.config("eval"), config, "--bit_width_config", host.widths,
-        *arguments, check=check,
-    )  # fmt: skip
+    return run_tool(host, config, *arguments, check=check)
+
+
+def run_tool(host, config, *arguments, check=True):
+    where = ("--host", host.checkout, "--cpu", "--config", host.config("eval"), config)
+    widths = ("--bit_width_config", host.widths)
+    return host.call(host.stand_ins, "--tool", *where, *widths, *arguments, check=check)
 
 
 def test_the_tool_finds_every_verdict_to_hold(trained):
@@ -169,10 +171,7 @@ def test_the_tool_finds_every_verdict_to_hold(trained):
 
 def test_the_tool_runs_on_random_input_without_the_data(trained):
     config = trained.yaml("nodata", dataloader={"path": "/nowhere", "num_classes": 10})
-    output = trained.call(
-        trained.stand_ins, "--tool", "--host", trained.checkout, "--cpu", "--image_size", "32",
-        "--config", trained.config("eval"), config, "--bit_width_config", trained.widths,
-    ).stdout  # fmt: skip
+    output = run_tool(trained, config, "--image_size", "32").stdout
     assert "no data set" in output
     assert "NO" not in output.split("Verdicts")[1]
 

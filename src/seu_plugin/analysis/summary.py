@@ -149,11 +149,9 @@ def summarize(
                 ber: {r.trial.number: before - r.metrics[architecture] for r in rows}
                 for ber, rows in by_ber.items()
             }
-            mission = mission_summary(
-                campaign.mission, campaign.ber, before, numbered, campaign.confidence,
-                thresholds[-1] if thresholds else None, campaign.max_drop, architecture,
-                relaxation,
-            )  # fmt: skip
+            asked = (campaign.mission, campaign.ber, before, numbered, campaign.confidence)
+            limit = (thresholds[-1] if thresholds else None, campaign.max_drop)
+            mission = mission_summary(*asked, *limit, architecture, relaxation)
             missions += [] if mission is None else [mission]
     by_site: Dict[str, int] = {}
     for result in results:
@@ -183,9 +181,9 @@ def _in_plan(trial: Trial, stored_bits: int, campaign: CampaignSettings) -> bool
     """Whether a trial of a stratum is of the study that ``campaign`` plans now: an earlier one in
     the same folder may have had other numbers of upsets."""
     study = campaign.sensitivity
-    return study is not None and (trial.placed, trial.exhaustive) == (
-        study.placed(stored_bits), is_exhaustive(stored_bits, study),
-    )  # fmt: skip
+    if study is None or trial.placed != study.placed(stored_bits):
+        return False
+    return trial.exhaustive == is_exhaustive(stored_bits, study)
 
 
 def _by_ber(
@@ -282,11 +280,18 @@ def _stratum(
         else r.metrics[0] != golden
         for r in results
     )
-    sure = Interval(critical / n, critical / n)
     sampled = _of_stratum(drops, trial.placed, golden, confidence)
+    share, sure = critical / n, clopper_pearson(critical, n, confidence)
     return StratumSummary(
-        name, trial.site, trial.bit, words, n, exhaustive, mean,
-        Interval(mean, mean) if exhaustive else sampled,
-        max(drops), critical / n,
-        sure if exhaustive else clopper_pearson(critical, n, confidence),
-    )  # fmt: skip
+        name=name,
+        site=trial.site,
+        bit=trial.bit,
+        words=words,
+        trials=n,
+        exhaustive=exhaustive,
+        drop=mean,
+        interval=Interval(mean, mean) if exhaustive else sampled,
+        worst=max(drops),
+        critical=share,
+        critical_interval=Interval(share, share) if exhaustive else sure,
+    )

@@ -138,10 +138,14 @@ class Evaluation:
             unread = self._nothing_wrong() if self._is_static() else None
             if unread is not None:
                 return TrialResult(
-                    trial, tuple(golden.metrics), **unread, bits=self.bits, ran=False,
+                    trial,
+                    tuple(golden.metrics),
+                    **unread,
+                    bits=self.bits,
+                    ran=False,
                     outcomes=compare(self._outputs, self._outputs),
                     seconds=time.perf_counter() - started,
-                )  # fmt: skip
+                )
         else:
             self.injector.start_trial(trial.number, 0.0, place_trial(trial, self.memory, self.seed))
         self._before.restore()

@@ -25,10 +25,14 @@ class CampaignProgress:
         self._bar: Optional[Progress] = None
         if self._console.is_terminal and not quiet:
             self._bar = Progress(
-                TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-                TimeRemainingColumn(), TextColumn("{task.fields[running]}"),
-                console=self._console, transient=True,
-            )  # fmt: skip
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[running]}"),
+                console=self._console,
+                transient=True,
+            )
         self._task: Optional[int] = None
         self._metrics: List[float] = []
         self._title, self._total, self._done, self._told = "", 0, 0, time.monotonic()

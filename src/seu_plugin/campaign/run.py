@@ -33,9 +33,15 @@ Say = Callable[[str], None]
 
 #: Settings that decide what a trial gives.
 _IDENTITY = (
-    "mode", "encoding", "bits", "layers", "persistence", "bn_calibration", "enable_in_training",
+    "mode",
+    "encoding",
+    "bits",
+    "layers",
+    "persistence",
+    "bn_calibration",
+    "enable_in_training",
     "enable_in_inference",
-)  # fmt: skip
+)
 _ALSO = ("stuck_at", "asymmetric", "mbu", "upsets", "memory", "protection", "targets")
 
 

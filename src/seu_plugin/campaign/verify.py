@@ -52,9 +52,13 @@ def overlay(
     """YAML to be merged over the campaign's: the protection, and one BER."""
     off = dict.fromkeys(("until", "sensitivity", "mission", "shard"))
     campaign = {
-        "ber": [ber], "trials": trials, "threshold": "grid", "max_drop": max_drop,
-        "output": str(output.resolve()), **off,
-    }  # fmt: skip
+        "ber": [ber],
+        "trials": trials,
+        "threshold": "grid",
+        "max_drop": max_drop,
+        "output": str(output.resolve()),
+        **off,
+    }
     rules = json.loads(json.dumps(found.rules(on_detected)))
     return {SECTION: {"protection": rules, "campaign": campaign}}
 
@@ -70,8 +74,10 @@ def verify(
     manifest = merged([folder])[0]
     command = manifest.get("command")
     if not command:
-        raise ConfigError(f"{folder}: was made from Python, so there is no host to start; use "
-                          "--no-verify and give the protection to Campaign")  # fmt: skip
+        raise ConfigError(
+            f"{folder}: was made from Python, so there is no host to start; use "
+            "--no-verify and give the protection to Campaign"
+        )
     output.mkdir(parents=True, exist_ok=True)
     path = output / "protection.yaml"
     write_whole(path, yaml.safe_dump(dict(settings), sort_keys=False))

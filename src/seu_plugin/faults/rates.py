@@ -57,9 +57,9 @@ class Rate(Frozen):
     """How often a stored bit is upset, and for how long upsets add up."""
 
     fit_per_mbit: Optional[Positive] = Field(
-        None, description="upsets in 10^9 hours of a Mbit (1 FIT: one in 10^9 hours, "
-        "JESD89)",
-    )  # fmt: skip
+        None,
+        description="upsets in 10^9 hours of a Mbit (1 FIT: one in 10^9 hours, JESD89)",
+    )
     mbit: Literal["decimal", "binary"] = Field(
         "decimal", description="bits of a Mbit: decimal 10^6, binary 2^20"
     )
@@ -76,9 +76,12 @@ class Rate(Frozen):
     )
 
     @field_validator(
-        "fit_per_mbit", "upsets_per_bit_day", "cross_section_cm2_per_bit", "flux_per_cm2_s",
+        "fit_per_mbit",
+        "upsets_per_bit_day",
+        "cross_section_cm2_per_bit",
+        "flux_per_cm2_s",
         mode="before",
-    )  # fmt: skip
+    )
     @classmethod
     def _number(cls, value: Any) -> Any:
         return None if value is None else number(value)

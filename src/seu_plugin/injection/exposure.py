@@ -227,8 +227,15 @@ class ExposedSite:
         self.counter.note(found.drawn)
         if isinstance(found.map, FaultMap):
             assert found.upsets is not None
-            self._count((found.upsets, found.map.upsets, len(found.map.index),
-                         found.corrected, found.detected))  # fmt: skip
+            self._count(
+                (
+                    found.upsets,
+                    found.map.upsets,
+                    len(found.map.index),
+                    found.corrected,
+                    found.detected,
+                )
+            )
         if found.harmless:
             return None
         return PlacedMap(found.map, self._state.codec, width, device, codes_on, self._count)

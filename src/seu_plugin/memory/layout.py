@@ -25,14 +25,17 @@ class MemorySettings(Frozen):
     )
     row_words: StrictInt = Field(32, ge=1, le=1 << 16, description="memory words in a physical row")
     interleaving: StrictInt = Field(
-        1, ge=1, le=1 << 16,
+        1,
+        ge=1,
+        le=1 << 16,
         description="memory words whose bits take turns along a row: neighbouring cells belong to "
         "different words",
-    )  # fmt: skip
+    )
     packing: Literal["tight", "aligned"] = Field(
-        "tight", description="tight: codes follow each other without a gap, also across memory "
+        "tight",
+        description="tight: codes follow each other without a gap, also across memory "
         "words; aligned: no code lies in two memory words",
-    )  # fmt: skip
+    )
 
     _integers = field_validator("word_bits", "row_words", "interleaving", mode="before")(integer)
 

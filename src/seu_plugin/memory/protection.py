@@ -23,13 +23,15 @@ class ProtectionRule(Frozen):
     )
     layers: LayerSelection = Field(LayerSelection(), description="which sites it protects")
     bits: BitSelection = Field(
-        "all", description="bit positions of each code that are protected; the others lie in "
+        "all",
+        description="bit positions of each code that are protected; the others lie in "
         "memory of their own, without protection",
-    )  # fmt: skip
+    )
     on_detected: Literal["reload", "zero", "keep"] = Field(
-        "reload", description="what is read where an upset is detected and not corrected: the "
+        "reload",
+        description="what is read where an upset is detected and not corrected: the "
         "right word, fetched again; weight 0; or what the memory holds",
-    )  # fmt: skip
+    )
     data_bits: StrictInt = Field(
         32, ge=1, le=64, description="parity: data bits guarded by one parity bit"
     )

@@ -22,10 +22,13 @@ def comparison_table(rows: Sequence[Difference], confidence: float, pairs: bool 
     for row in rows:
         golden = row.ber == 0.0
         table.add_row(
-            "golden" if golden else f"{row.ber:.3g}", "-" if golden else str(row.trials),
-            f"{row.first:.2f}", f"{row.second:.2f}", f"{row.difference:+.2f}",
+            "golden" if golden else f"{row.ber:.3g}",
+            "-" if golden else str(row.trials),
+            f"{row.first:.2f}",
+            f"{row.second:.2f}",
+            f"{row.difference:+.2f}",
             "-" if golden else f"{row.interval.low:+.2f} ... {row.interval.high:+.2f}",
-        )  # fmt: skip
+        )
     return table
 
 

@@ -39,8 +39,15 @@ def ber_curve(summary: Summary, results: Sequence[TrialResult], architecture: in
     sure = f"{100 * summary.confidence:g} %"
     axes.plot(bers, [row.mean for row in rows], "o-", ms=4, color=_MEAN, label=f"mean, {sure}")
     alone = len(rows) == 1  # no line shows then, and no band
-    axes.plot(bers, [row.worst for row in rows], "--", lw=1, color=_WORST, label="worst trial",
-              marker="v" if alone else None)  # fmt: skip
+    axes.plot(
+        bers,
+        [row.worst for row in rows],
+        "--",
+        lw=1,
+        color=_WORST,
+        label="worst trial",
+        marker="v" if alone else None,
+    )
     if alone:
         ends = (golden - rows[0].drop_t.high, golden - rows[0].drop_t.low)
         axes.plot(bers * 2, ends, "-", lw=2, color=_MEAN, alpha=0.5)
@@ -104,8 +111,15 @@ def comparison_curves(rows: Sequence[Difference], first: str, second: str) -> by
     above.set_ylabel("mean top-1 accuracy, %")
     above.legend(fontsize=8, loc="lower left", framealpha=0.9)
     ends = [(r.difference - r.interval.low, r.interval.high - r.difference) for r in faulted]
-    below.errorbar(bers, [r.difference for r in faulted], list(zip(*ends)), fmt="o-", ms=4,
-                   capsize=3, color=_GOLDEN)  # fmt: skip
+    below.errorbar(
+        bers,
+        [r.difference for r in faulted],
+        list(zip(*ends)),
+        fmt="o-",
+        ms=4,
+        capsize=3,
+        color=_GOLDEN,
+    )
     below.axhline(0.0, color="black", lw=0.5)
     below.set_ylabel("second - first, points")
     below.set_xlabel("bit error rate (BER)")
@@ -164,8 +178,15 @@ def _map(strata: Sequence[StratumSummary]) -> bytes:
         row, column = sites.index(s.site), s.bit or 0
         dark = abs(s.drop) > 0.6 * bound
         mark = "*" if s.exhaustive else ""
-        axes.text(column, row, f"{s.drop:.2f}{mark}", ha="center", va="center", fontsize=6.5,
-                  color="white" if dark else "black")  # fmt: skip
+        axes.text(
+            column,
+            row,
+            f"{s.drop:.2f}{mark}",
+            ha="center",
+            va="center",
+            fontsize=6.5,
+            color="white" if dark else "black",
+        )
     axes.set_xticks(range(width))
     axes.set_yticks(range(len(sites)))
     axes.set_yticklabels([str(site) for site in sites], fontsize=7)

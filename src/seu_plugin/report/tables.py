@@ -27,10 +27,15 @@ def campaign_table(summary: Summary) -> Table:
     for b in summary.bers:
         wrong = [] if not protected else ["-" if b.residual is None else rounded(b.residual)]
         row = [
-            f"{b.ber:.3g}", f"{b.trials:,}", rounded(b.upsets), *wrong, f"{b.mean:.2f}",
+            f"{b.ber:.3g}",
+            f"{b.trials:,}",
+            rounded(b.upsets),
+            *wrong,
+            f"{b.mean:.2f}",
             f"{b.drop:.2f}",
-            f"{b.drop_t.low:.2f} ... {b.drop_t.high:.2f}", f"{b.worst:.2f}",
-        ]  # fmt: skip
+            f"{b.drop_t.low:.2f} ... {b.drop_t.high:.2f}",
+            f"{b.worst:.2f}",
+        ]
         if b.exceeding is not None:
             row.append(f"{100 * b.exceeding:.0f} %")
         table.add_row(*([str(b.architecture)] if several else []), *row)

@@ -23,9 +23,10 @@ class BerSchedule(Frozen):
     first_epoch: StrictInt = Field(0, ge=0, description="epoch in which the BER begins to change")
     last_epoch: Optional[StrictInt] = Field(None, ge=0, description="epoch that reaches end")
     steps: Optional[Mapping[int, float]] = Field(
-        None, description="first epoch of each step and its BER, for example {0: 0, 20: 1e-3}; "
+        None,
+        description="first epoch of each step and its BER, for example {0: 0, 20: 1e-3}; "
         "0 before the first",
-    )  # fmt: skip
+    )
 
     _number = field_validator("start", "end", mode="before")(
         lambda value: None if value is None else number(value)

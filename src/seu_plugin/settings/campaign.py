@@ -35,15 +35,19 @@ class Sensitivity(Frozen):
         ("layer", "bit"), min_length=1, description="a stratum for each layer, bit, or both"
     )
     trials: StrictInt = Field(
-        20, ge=2, description="trials for each stratum; one that has no more words than this is "
+        20,
+        ge=2,
+        description="trials for each stratum; one that has no more words than this is "
         "searched exhaustively if upsets is 1",
-    )  # fmt: skip
+    )
     upsets: StrictInt = Field(1, ge=1, description="upsets in each trial, all in its stratum")
     ber: Optional[float] = Field(
-        None, gt=0.0, le=1.0,
+        None,
+        gt=0.0,
+        le=1.0,
         description="in place of upsets: as many as this BER leads to expect in the stratum, at "
         "least 1",
-    )  # fmt: skip
+    )
 
     @field_validator("by", mode="before")
     @classmethod
@@ -129,10 +133,12 @@ class CampaignSettings(Frozen):
         None, description="add trials to each BER until its mean is known to a margin"
     )
     max_drop: Optional[float] = Field(
-        1.0, gt=0.0, le=100.0,
+        1.0,
+        gt=0.0,
+        le=100.0,
         description="percentage points: the BER at which accuracy has dropped by this much is "
         "reported; null: not asked for",
-    )  # fmt: skip
+    )
     threshold: Literal["search", "grid"] = Field(
         "search", description="search: add BERs until that one is known; grid: interpolate"
     )
@@ -153,9 +159,11 @@ class CampaignSettings(Frozen):
     output: StrictStr = Field("results/seu", min_length=1, description="folder of the results")
     engine: Literal["local", "ray"] = Field("local", description="where trials run")
     workers: StrictInt = Field(
-        1, ge=1, description="processes that each start the host once and then run trials; 1 with "
+        1,
+        ge=1,
+        description="processes that each start the host once and then run trials; 1 with "
         "engine local: this process",
-    )  # fmt: skip
+    )
     threads: Optional[StrictInt] = Field(
         None, ge=1, description="CPU threads of each worker; null: all cores, shared out"
     )

@@ -34,8 +34,11 @@ from ..memory.protection import Rules
 #: (quan/func.py) codes; the others are float32 words.
 TARGETS = ("weights", "activations", "step_sizes", "batch_norm", "biases")
 _KEYS_OF_MODES = {
-    "stuck_at": "stuck_at", "asymmetric": "asymmetric", "mbu": "mbu", "upsets": "exact_count"
-}  # fmt: skip
+    "stuck_at": "stuck_at",
+    "asymmetric": "asymmetric",
+    "mbu": "mbu",
+    "upsets": "exact_count",
+}
 _SWITCHES = ("enable_in_training", "enable_in_inference", "enable_in_search")
 
 
@@ -52,9 +55,10 @@ class InjectionSettings(Frozen):
         ge=0.0, le=1.0, description="bit error rate: probability of an upset of each stored bit"
     )
     rate: Optional[Rate] = Field(
-        None, description="in place of ber: a physical rate and an exposure; "
+        None,
+        description="in place of ber: a physical rate and an exposure; "
         "ber = (1 - exp(-2 * rate * exposure)) / 2",
-    )  # fmt: skip
+    )
     stuck_at: Literal[0, 1, "random"] = Field(
         "random", description="of mode stuck_at: the value; random: 0 or 1 for each cell"
     )
@@ -74,9 +78,11 @@ class InjectionSettings(Frozen):
         (), description="codes that guard the memory; the first rule that names a site holds"
     )
     targets: Annotated[Tuple[Literal[TARGETS], ...], OneOrMany()] = Field(  # type: ignore[valid-type]
-        ("weights",), min_length=1, description="what is exposed, of the selected layers: codes of "
+        ("weights",),
+        min_length=1,
+        description="what is exposed, of the selected layers: codes of "
         "weights and activations; float32 words of step sizes, BatchNorm and biases",
-    )  # fmt: skip
+    )
     seed: Optional[StrictInt] = Field(
         None, ge=0, lt=SEED_LIMIT, description="null: drawn from the operating system, reported"
     )
@@ -132,8 +138,10 @@ class InjectionSettings(Frozen):
         except ValidationError:
             return {**values, "ber": 0.0}  # as above
         if ber is not None and ber != made:
-            raise ValueError(f"rate and ber exclude each other; received ber {ber!r}, and the rate "
-                             f"makes {made:g}")  # fmt: skip
+            raise ValueError(
+                f"rate and ber exclude each other; received ber {ber!r}, and the rate "
+                f"makes {made:g}"
+            )
         if not 0.0 < made <= 1.0:
             raise ValueError(f"rate: makes a BER of {made:g}, which must be above 0 and at most 1")
         return {**values, "ber": made}
@@ -176,8 +184,9 @@ class InjectionSettings(Frozen):
         if self.protection and "weights" not in self.targets:
             raise ValueError("protection is for weights, which targets leaves out")
         if self.mode == "exact_count" and any(rule.scheme != "none" for rule in self.protection):
-            raise ValueError("protection is for rates: mode exact_count places upsets in data bits "
-                             "alone")  # fmt: skip
+            raise ValueError(
+                "protection is for rates: mode exact_count places upsets in data bits alone"
+            )
         if self.targets != ("weights",) and self.mode in ("mbu", "exact_count"):
             raise ValueError(f"targets: mode {self.mode} is for weights only")
         return self

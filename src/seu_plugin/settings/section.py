@@ -30,8 +30,9 @@ Settings = TypeVar("Settings", bound="InjectionSettings")
 class BitWidthSource(Frozen):
     """A search output of the host."""
 
-    path: StrictStr = Field(description="bit-width JSON file, relative to the working "
-                            "directory or to the host's folder")  # fmt: skip
+    path: StrictStr = Field(
+        description="bit-width JSON file, relative to the working directory or to the host's folder"
+    )
     index: StrictInt = Field(0, ge=0, description="which of its configurations")
 
 
@@ -77,21 +78,28 @@ class FaultInjectionSection(InjectionSettings):
         if campaign.sensitivity is not None and "weights" not in self.targets:
             raise ValueError("campaign.sensitivity studies weights, which targets leaves out")
         if self.mode == "exact_count" and self.persistence == "per_forward":
-            raise ValueError("a campaign of mode exact_count has static maps; persistence is "
-                             "per_forward")  # fmt: skip
+            raise ValueError(
+                "a campaign of mode exact_count has static maps; persistence is per_forward"
+            )
         if not self.enable_in_inference:
             raise ValueError("campaign needs enable_in_inference: it evaluates trials in validate")
         if self.bn_calibration == "both":
-            raise ValueError("bn_calibration: both is for one faulted run; allowed with campaign "
-                             "are clean, faulty")  # fmt: skip
+            raise ValueError(
+                "bn_calibration: both is for one faulted run; allowed with campaign "
+                "are clean, faulty"
+            )
         if campaign.shard is not None and self.seed is None:
             raise ValueError("campaign.shard needs a seed, the same for all shards")
         if self.mode == "exact_count" and (campaign.ber or campaign.mission or campaign.until):
-            raise ValueError("campaign.ber, until and mission are for rates; mode exact_count has "
-                             "a number of upsets")  # fmt: skip
+            raise ValueError(
+                "campaign.ber, until and mission are for rates; mode exact_count has "
+                "a number of upsets"
+            )
         if self.mode == "exact_count" and campaign.sensitivity is not None:
-            raise ValueError("campaign.sensitivity is for rates; mode exact_count measures the "
-                             "drop per upset of the whole memory")  # fmt: skip
+            raise ValueError(
+                "campaign.sensitivity is for rates; mode exact_count measures the "
+                "drop per upset of the whole memory"
+            )
         if campaign.mission is not None and (self.rate is None or campaign.ber is not None):
             raise ValueError("campaign.mission needs rate, which makes its BERs, and no ber")
         if campaign.mission is not None:
@@ -110,11 +118,14 @@ class FaultInjectionSection(InjectionSettings):
         if self.mode == "stuck_at":
             raise ValueError("campaign.mission: a scrub does not mend a cell of mode stuck_at")
         if self.persistence == "per_forward":
-            raise ValueError("campaign.mission: upsets stay from scrub to scrub; persistence is "
-                             "per_forward")  # fmt: skip
+            raise ValueError(
+                "campaign.mission: upsets stay from scrub to scrub; persistence is per_forward"
+            )
         if "activations" in self.targets:
-            raise ValueError("campaign.mission: no memory holds activations from scrub to scrub; "
-                             f"targets are {', '.join(self.targets)}")  # fmt: skip
+            raise ValueError(
+                "campaign.mission: no memory holds activations from scrub to scrub; "
+                f"targets are {', '.join(self.targets)}"
+            )
         assert self.rate is not None
         trained = self.enable_in_training and self.ber_by_epoch is None
         if self.rate.exposure is None and (trained or self.enable_in_search):

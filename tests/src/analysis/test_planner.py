@@ -65,8 +65,10 @@ def test_a_target_out_of_reach_says_what_can_be_had():
 def test_the_strongest_plan_guards_every_site():
     found = strongest(PARTS, 1e-3, SCHEMES)
     assert {(c.scheme, c.bits) for c in found.choices.values()} == {
-        ("secded_39_32", 8), ("secded_39_32", 4), ("secded_39_32", 3)
-    }  # fmt: skip
+        ("secded_39_32", 8),
+        ("secded_39_32", 4),
+        ("secded_39_32", 3),
+    }
     assert found.drop < 0.01 * found.unprotected
     with pytest.raises(ConfigError, match="for every site takes"):
         strongest(PARTS, 1e-3, SCHEMES, budget=found.cost - 1)

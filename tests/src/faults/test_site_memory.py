@@ -195,9 +195,12 @@ def test_residual_word_failures_follow_the_binomial(scheme, n):
 @pytest.mark.parametrize(("degree", "given_up"), [(1, True), (4, False)])
 def test_interleaving_lets_secded_correct_what_one_particle_upsets(degree, given_up):
     settings = settings_of(
-        mode="mbu", mbu={"sizes": {2: 1.0}}, ber=1e-4, protection={"scheme": "secded_39_32"},
+        mode="mbu",
+        mbu={"sizes": {2: 1.0}},
+        ber=1e-4,
+        protection={"scheme": "secded_39_32"},
         memory={"row_words": 32, "interleaving": degree},
-    )  # fmt: skip
+    )
     found = [draw(settings, trial, codes=4000)[1] for trial in range(40)]
     assert (sum(one.detected for one in found) > 20) == given_up
     assert (sum(one.corrected for one in found) > 40) != given_up
