@@ -59,7 +59,10 @@ def test_worked_examples_of_rates_are_what_the_command_prints(number):
     assert result.output.split("\n") == [*printed.split("\n"), ""]
 
 
-@pytest.mark.parametrize("name", [*READMES, "docs/memory.md", "docs/memory.zh-CN.md"])
+PAGES = ("CONTRIBUTING.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))))
+
+
+@pytest.mark.parametrize("name", [*READMES, *PAGES])
 def test_links_and_pictures_exist(name):
     for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / name).read_text()):
         assert target.startswith("https://") or (ROOT / name).parent.joinpath(target).exists(), (
@@ -92,3 +95,20 @@ def test_the_performance_page_shows_the_results_on_record():
     spec.loader.exec_module(performance)
     text = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
     assert performance.page(text) == text
+
+
+@pytest.mark.parametrize("name", ["docs/architecture.md", "docs/architecture.zh-CN.md"])
+def test_the_plan_of_the_house_names_rooms_and_files_that_exist(name):
+    package, text = ROOT / "src" / "seu_plugin", (ROOT / name).read_text()
+    rooms = {path.name for path in package.iterdir() if (path / "__init__.py").exists()}
+    assert set(re.findall(r"^- \*\*(\w+)/\*\*", text, re.M)) == rooms
+    roots = (package, ROOT / "hooks" / "rfquant_hooks", ROOT / "tests", ROOT)
+    known = {path.name for root in roots[:3] for path in root.rglob("*.py")}
+    for file in re.findall(r"`([\w./]+\.(?:py|md))`", text):
+        assert any((root / file).exists() for root in roots) or file in known, file
+
+
+def test_pre_commit_runs_the_versions_of_the_constraints():
+    hooks = (ROOT / ".pre-commit-config.yaml").read_text()
+    pinned = set((ROOT / "constraints.txt").read_text().split())
+    assert set(re.findall(r"\w+==[\d.]+", hooks)) <= pinned

@@ -32,7 +32,7 @@ def configuration(demo, name, **campaign):
     return demo.yaml(f"campaign-{name}", section), folder
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def local(demo):
     """Trials of a campaign in one process."""
     config, folder = configuration(demo, "local")

@@ -12,7 +12,8 @@ from seu_plugin.memory.residual import residual
 from seu_plugin.settings.section import SECTION, parse_section
 
 CONFIGS = Path(__file__).resolve().parents[2] / "examples" / "configs"
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+#: Compared with each other.
+TRAINING = {"plain_evaluation", "fault_aware_training", "fault_aware_evaluation"}
 #: What its output has to say.
 SHOWS = {
     "stuck_at": ["faulted accuracy", "Upsets made"],
@@ -30,7 +31,12 @@ SHOWS = {
 }
 
 
-@pytest.fixture(scope="module")
+def share(name):
+    """Marks a test that looks at what a configuration made: one process runs it once."""
+    return pytest.mark.xdist_group("training" if name in TRAINING else name)
+
+
+@pytest.fixture(scope="session")
 def ran(demo):
     """Runs a configuration once; its output."""
     done = {}
@@ -39,7 +45,7 @@ def ran(demo):
         if name not in done:
             if name == "fault_aware_evaluation":
                 _ran("fault_aware_training")
-            done[name] = demo.hooked(CONFIGS / f"{name}.yaml", env=ONE_THREAD).stdout
+            done[name] = demo.hooked(CONFIGS / f"{name}.yaml").stdout
         return done[name]
 
     return _ran
@@ -53,12 +59,13 @@ def test_every_example_is_here():
     assert sorted(SHOWS) == sorted(path.stem for path in CONFIGS.glob("*.yaml"))
 
 
-@pytest.mark.parametrize("name", SHOWS)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=share(name)) for name in SHOWS])
 def test_an_example_shows_what_it_says(ran, name):
     output = ran(name)
     assert [line for line in SHOWS[name] if line not in output] == []
 
 
+@share("mission")
 def test_a_mission_has_its_picture_and_its_numbers(demo, ran):
     ran("mission")
     folder = results(demo, "mission")
@@ -68,6 +75,7 @@ def test_a_mission_has_its_picture_and_its_numbers(demo, ran):
     assert "Mission" in (folder / "report.html").read_text()
 
 
+@share("protection")
 def test_protected_memory_is_read_with_fewer_wrong_bits(demo, ran):
     ran("protection")
     rows = [json.loads(line) for line in (results(demo, "protection") / "trials.jsonl").open()]
@@ -75,12 +83,14 @@ def test_protected_memory_is_read_with_fewer_wrong_bits(demo, ran):
     assert all(row["residual"] < row["upsets"] / 3 and row["corrected"] > 0 for row in trials)
 
 
+@share("exact_count")
 def test_single_upsets_are_one_in_each_trial(demo, ran):
     ran("exact_count")
     rows = [json.loads(line) for line in (results(demo, "exact_count") / "trials.jsonl").open()]
     assert len(rows) == 201 and {row["upsets"] for row in rows if row["id"] != "golden"} == {1}
 
 
+@share("plain_evaluation")
 def test_fault_aware_training_beats_plain_training(demo, ran):
     """At BER 1e-2, by a difference paired over fault maps whose 95 % interval is above zero."""
     ran("plain_evaluation"), ran("fault_aware_evaluation")
@@ -96,7 +106,7 @@ def threshold(demo, name, **section):
     widths = {"path": "search/resnet18_digits_bit_width_config.json"}
     campaign = {"ber": [1e-3, 3e-3, 1e-2], "trials": 20, "max_drop": 2, "output": str(folder)}
     section = {"seed": 42, "bit_width_config": widths, "campaign": campaign, **section}
-    demo.hooked(demo.yaml(name, section), env=ONE_THREAD)
+    demo.hooked(demo.yaml(name, section))
     return json.loads((folder / "summary.json").read_text())["thresholds"][0]
 
 
@@ -115,11 +125,12 @@ def test_secded_moves_the_threshold_as_predicted(demo):
     assert guarded["low"] <= before_decoding(plain["ber"]) <= guarded["high"]
 
 
+@share("sensitivity")
 def test_a_plan_is_made_and_verified(demo, ran):
     ran("sensitivity")
     folder = results(demo, "sensitivity")
     arguments = ["--ber", "1e-2", "--max-drop", "3", "--scheme", "secded_39_32", "--trials", "12"]
-    done = demo.call("-m", "seu_plugin", "protect", folder, *arguments, check=False, env=ONE_THREAD)
+    done = demo.call("-m", "seu_plugin", "protect", folder, *arguments, check=False)
     assert "Cheapest protection" in done.stdout and "scheme: secded_39_32" in done.stdout, done
     assert "measured drop" in done.stdout, done.stdout + done.stderr
     assert done.returncode == 0 and ": the target of 3 holds" in done.stdout
