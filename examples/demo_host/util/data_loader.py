@@ -1,20 +1,38 @@
 """scikit-learn's bundled handwritten digits: 1,797 real images of 8x8 pixels."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 import torch
-from sklearn.datasets import load_digits
 from torch import distributed as dist
 from torch.utils.data import DataLoader, TensorDataset
 from torch.utils.data.distributed import DistributedSampler
 
 TRAIN_IMAGES = 1437
+KEPT = Path(__file__).resolve().parents[1] / "output" / "digits.npz"
+
+
+def load_digits():
+    """Images, float64 of shape [1797, 8, 8], and labels; kept in a file, since importing
+    scikit-learn takes longer than evaluating the network."""
+    if not KEPT.exists():
+        from sklearn import datasets
+
+        digits = datasets.load_digits()
+        KEPT.parent.mkdir(exist_ok=True)
+        mine = KEPT.with_name(f"digits-{os.getpid()}.npz")  # several processes may start at once
+        np.savez(mine, images=digits.images, labels=digits.target)
+        mine.replace(KEPT)
+    with np.load(KEPT) as kept:
+        return kept["images"], kept["labels"]
 
 
 def init_dataloader(cfg):
     """Train and test loaders, each with a sampler that has ``set_epoch``."""
-    digits = load_digits()
-    images = torch.tensor(digits.images, dtype=torch.float32).unsqueeze(1) / 8.0 - 1.0
-    labels = torch.tensor(digits.target, dtype=torch.long)
+    images, labels = load_digits()
+    images = torch.tensor(images, dtype=torch.float32).unsqueeze(1) / 8.0 - 1.0
+    labels = torch.tensor(labels, dtype=torch.long)
     order = torch.from_numpy(np.random.RandomState(0).permutation(len(labels)))
     world = dist.get_world_size() if dist.is_initialized() else 1
     rank = dist.get_rank() if dist.is_initialized() else 0

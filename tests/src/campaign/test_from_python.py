@@ -67,6 +67,7 @@ def run_and_pause(folder):
     campaign(folder, pause=0.008, sensitivity={"trials": 4}).run()
 
 
+@pytest.mark.slow
 def test_a_campaign_killed_20_times_ends_as_one_that_never_was(whole, tmp_path):
     context = multiprocessing.get_context("fork")
     chance, kills = random.Random(1), 0
