@@ -103,9 +103,13 @@ def test_the_plan_of_the_house_names_rooms_and_files_that_exist(name):
     rooms = {path.name for path in package.iterdir() if (path / "__init__.py").exists()}
     assert set(re.findall(r"^- \*\*(\w+)/\*\*", text, re.M)) == rooms
     roots = (package, ROOT / "hooks" / "rfquant_hooks", ROOT / "tests", ROOT)
-    known = {path.name for root in roots[:3] for path in root.rglob("*.py")}
-    for file in re.findall(r"`([\w./]+\.(?:py|md))`", text):
-        assert any((root / file).exists() for root in roots) or file in known, file
+    place = package
+    for line in text.splitlines():
+        named = re.match(r"- \*\*(\w+)/\*\*", line)
+        if named or not line.startswith("  "):  # a paragraph on a room names its own files
+            place = package / named[1] if named else package
+        for file in re.findall(r"`([\w./]+\.(?:py|md))`", line):
+            assert any((root / file).exists() for root in (place, *roots)), f"{name}: {line}"
 
 
 def test_pre_commit_runs_the_versions_of_the_constraints():

@@ -5,6 +5,7 @@ rooms further down, and from the ground; adding a module touches no list here.
 """
 
 import ast
+import sys
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -31,13 +32,20 @@ WITHOUT_TORCH = {"report", "analysis", "settings", "faults", "memory"}
 #: Outside the rooms. The face imports from all of them, and nothing imports it; the ground is
 #: imported by all of them.
 FACE = {"__init__", "__main__", "plugin", "compat"}
-GROUND = {"_version", "errors", "fields", "console"}
+GROUND = {"_version", "errors", "fields", "files", "console"}
 #: What a run without the section may load before it knows that.
-BEFORE_THE_SECTION = {"__future__", "typing", "pluggy", "rfquant_hooks", "seu_plugin"}
+BEFORE_THE_SECTION = {
+    *("__future__", "typing", "sys", "difflib", "pluggy", "rfquant_hooks", "seu_plugin"),
+}
 
-#: What the hooks do without, and the module that does not.
-FOREIGN = {"torch", "seu_plugin", "pydantic", "numpy", "yaml"}
-WITH_TORCH = {"cpu": {"torch"}}
+#: Modules of the hooks that use more than the standard library and pluggy, where it is there.
+WITH_MORE = {
+    "cpu": {"torch", "torchvision"},
+    "repairs_widths": {"policy"},
+}  # policy: the host's own
+#: The standard library is what Python says it is.
+STANDARD = getattr(sys, "stdlib_module_names", frozenset())
+needs_names = pytest.mark.skipif(not STANDARD, reason="Python 3.9 does not name its own modules")
 
 
 def modules(package):
@@ -48,36 +56,56 @@ def modules(package):
     }
 
 
+class Imports(ast.NodeVisitor):
+    """(dotted name, whether when the module is loaded) of each import of a module."""
+
+    def __init__(self, package, name):
+        self.found, self.at_load = [], True
+        self.here = [package, *name.split(".")]
+
+    def visit_FunctionDef(self, node):
+        before, self.at_load = self.at_load, False
+        self.generic_visit(node)
+        self.at_load = before
+
+    visit_AsyncFunctionDef = visit_Lambda = visit_FunctionDef
+
+    def visit_If(self, node):
+        if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            self.generic_visit(ast.Module(node.orelse, []))
+        else:
+            self.generic_visit(node)
+
+    def visit_Import(self, node):
+        self.found += [(alias.name, self.at_load) for alias in node.names]
+
+    def visit_ImportFrom(self, node):
+        base = self.here[: -node.level] if node.level else []
+        base = [*base, *filter(None, (node.module or "").split("."))]
+        self.found += [(".".join([*base, alias.name]), self.at_load) for alias in node.names]
+
+    def visit_Call(self, node):
+        called = getattr(node.func, "attr", getattr(node.func, "id", None))
+        if called in ("import_module", "__import__") and isinstance(node.args[0], ast.Constant):
+            self.found.append((node.args[0].value, self.at_load))
+        self.generic_visit(node)
+
+
 def imports(name, path, package):
-    """(dotted name, whether when the module is loaded) of each import of the module ``name``."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for_types = [n for n in tree.body if isinstance(n, ast.If) and "TYPE_CHECKING" in ast.dump(n)]
-    unused = {id(inner) for block in for_types for inner in ast.walk(block)}
-    at_load = set(map(id, tree.body))
-    for node in ast.walk(tree):
-        if id(node) in unused:
-            continue
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield alias.name, id(node) in at_load
-        elif isinstance(node, ast.ImportFrom):
-            base = []
-            if node.level:
-                base = [package.name, *name.split(".")][: -node.level]
-            for alias in node.names:
-                parts = [*base, *filter(None, (node.module or "").split(".")), alias.name]
-                yield ".".join(parts), id(node) in at_load
+    visitor = Imports(package.name, name)
+    visitor.visit(ast.parse(path.read_text(encoding="utf-8")))
+    return visitor.found
 
 
-def graph(package):
+def graph(package, at_load_only=False):
     """module -> modules of the same package that it imports, whenever it does."""
     known = modules(package)
     found = {}
     for name, path in known.items():
         found[name] = set()
-        for imported, _ in imports(name, path, package):
+        for imported, at_load in imports(name, path, package):
             parts = imported.split(".")
-            if parts[0] != package.name:
+            if parts[0] != package.name or (at_load_only and not at_load):
                 continue
             inside = [".".join(parts[1:end]) for end in range(len(parts), 1, -1)]
             candidates = [c for one in inside for c in (one, f"{one}.__init__")] + ["__init__"]
@@ -133,11 +161,30 @@ def test_no_circle_exists(package):
         raise AssertionError(" -> ".join(error.args[1])) from None
 
 
-@pytest.mark.parametrize("name", [n for n in PLUGIN_GRAPH if room(n) in WITHOUT_TORCH])
-def test_rooms_without_torch_import_none_that_has_it(name):
+def says_no_torch(name):
+    docstring = ast.get_docstring(ast.parse(modules(PLUGIN)[name].read_text(encoding="utf-8")))
+    return "No torch" in (docstring or "")
+
+
+@pytest.mark.parametrize(
+    "name", [n for n in PLUGIN_GRAPH if room(n) in WITHOUT_TORCH or n in GROUND or says_no_torch(n)]
+)
+def test_where_there_is_no_torch_it_is_not_imported(name):
     for imported, _ in imports(name, modules(PLUGIN)[name], PLUGIN):
         assert imported.split(".")[0] != "torch"
-    assert {room(other) for other in PLUGIN_GRAPH[name]} <= WITHOUT_TORCH | {None}
+    if room(name) in WITHOUT_TORCH:
+        assert {room(other) for other in PLUGIN_GRAPH[name]} <= WITHOUT_TORCH | {None}
+
+
+@needs_names
+@pytest.mark.parametrize("name", [n for n in PLUGIN_GRAPH if room(n) == "commands"])
+def test_commands_load_little_before_they_run(name):
+    little = {"click", "seu_plugin", *STANDARD}
+    for imported, at_load in imports(name, modules(PLUGIN)[name], PLUGIN):
+        first, *others = imported.split(".")
+        assert not at_load or first in little, imported
+        inside = others[0] if at_load and first == "seu_plugin" else "errors"
+        assert inside in {"commands", "errors", "_version"} or others[:2] == ["memory", "schemes"]
 
 
 @pytest.mark.parametrize("name", PLUGIN_GRAPH)
@@ -154,22 +201,24 @@ def test_triton_is_imported_by_its_kernels_alone():
 
 
 def test_a_run_without_the_section_loads_next_to_nothing():
-    loaded, todo = set(), ["plugin"]
+    at_load, loaded, todo = graph(PLUGIN, at_load_only=True), set(), {"__init__", "plugin"}
     while todo:
         name = todo.pop()
         loaded.add(name)
-        for imported, at_load in imports(name, modules(PLUGIN)[name], PLUGIN):
-            if at_load and imported.startswith("seu_plugin."):
-                todo += {imported.split(".")[1]} - loaded
-    assert loaded == {"plugin", "errors"}
-    for imported, at_load in imports("plugin", modules(PLUGIN)["plugin"], PLUGIN):
-        assert not at_load or imported.split(".")[0] in BEFORE_THE_SECTION
+        todo |= at_load[name] - loaded
+    rooms = {"settings.__init__", "settings.place"}
+    assert loaded - rooms == {"__init__", "_version", "plugin", "errors"}
+    for name in loaded:
+        for imported, now in imports(name, modules(PLUGIN)[name], PLUGIN):
+            assert not now or imported.split(".")[0] in BEFORE_THE_SECTION, (name, imported)
 
 
+@needs_names
 @pytest.mark.parametrize("name", modules(HOOKS))
 def test_hooks_import_the_standard_library_and_pluggy(name):
+    allowed = {"pluggy", "rfquant_hooks", *STANDARD} | WITH_MORE.get(name, set())
     for imported, at_load in imports(name, modules(HOOKS)[name], HOOKS):
-        assert imported.split(".")[0] not in FOREIGN - WITH_TORCH.get(name, set())
+        assert imported.split(".")[0] in allowed
         assert not (at_load and imported.startswith("rfquant_hooks.cpu")), "needs torch"
 
 

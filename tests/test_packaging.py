@@ -24,6 +24,8 @@ from importlib.metadata import entry_points
 found = entry_points()
 group = found.select(group="rfquant") if hasattr(found, "select") else found["rfquant"]
 assert [(e.name, e.value) for e in set(group)] == [("seu", "seu_plugin.plugin")], group
+from importlib.metadata import version
+assert version("seu-plugin") == seu_plugin.__version__
 print(seu_plugin.__file__, rfquant_hooks.__file__)
 """
 
@@ -51,7 +53,11 @@ def test_wheel_holds_both_packages_and_nothing_else(built):
     (wheel,) = built.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     assert {n.split("/")[0].split("-")[0] for n in names} == {"rfquant_hooks", "seu_plugin"}
-    assert {"rfquant_hooks/py.typed", "seu_plugin/py.typed"} <= set(names)
+    packages = (ROOT / "hooks" / "rfquant_hooks", ROOT / "src" / "seu_plugin")
+    ours = [
+        (p, f) for p in packages for f in p.rglob("*") if f.suffix in (".py", ".typed", ".html")
+    ]
+    assert {str(file.relative_to(package.parent)) for package, file in ours} <= set(names)
     assert any(n.endswith("LICENSE") for n in names)
 
 

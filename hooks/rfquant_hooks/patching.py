@@ -79,13 +79,15 @@ def host_modules(owner: ModuleType) -> Iterable[ModuleType]:
 def belongs(module: Any, root: Path) -> bool:
     """Whether ``module`` was loaded from the host's folder ``root``."""
     file = getattr(module, "__file__", None)
-    return file is not None and _lies_in(str(file), root)
+    if file is None:
+        return False
+    path = Path(file)
+    return _lies_in(path if path.is_absolute() else path.absolute(), root)
 
 
 @cache
-def _lies_in(file: str, root: Path) -> bool:
+def _lies_in(path: Path, root: Path) -> bool:
     # Asked of thousands of modules, several times: links are followed once for each folder.
-    path = Path(file)
     folder = path.resolve().parent if path.is_symlink() else _resolved(path.parent)
     inside = root == folder or root in folder.parents
     return inside and _INSTALLED.isdisjoint(folder.relative_to(root).parts)

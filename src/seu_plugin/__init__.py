@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, List
 
-from ._version import __version__
+from ._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from .campaign.from_python import Campaign
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 __all__ = [
     "Campaign",
     "FaultInjector",
-    "__version__",
     "load_bit_width_config_from_json",
     "setup_model_with_bit_width_config",
 ]

@@ -7,9 +7,15 @@ from typing import Iterable, Optional
 
 from rfquant_hooks.contract import PluginError
 
+#: An error line is for a person: longer ones lose their middle.
+LONGEST_LINE = 400
+
 
 class SeuError(PluginError):
     """Base of every error of this package."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__("\n".join(map(_shortened, str(message).split("\n"))))
 
 
 class ConfigError(SeuError, ValueError):
@@ -32,8 +38,16 @@ class SeuWarning(UserWarning):
     """Something that does not make a result wrong but that its reader should know."""
 
 
+def _shortened(line: str) -> str:
+    if len(line) <= LONGEST_LINE:
+        return line
+    return f"{line[: LONGEST_LINE - 105]} ... {line[-100:]}"
+
+
 def nearest(name: str, allowed: Iterable[str], cutoff: float = 0.6) -> Optional[str]:
     """The allowed name most like ``name``, or None if none is like it."""
+    if len(name) > 80:  # no slip of the keyboard
+        return None
     by_lower = {one.lower(): one for one in allowed}
     name = name.lower()
     found = difflib.get_close_matches(name, by_lower, n=1, cutoff=cutoff)

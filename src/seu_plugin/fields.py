@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import numbers
 import re
+import reprlib
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, Dict, Literal, Tuple, Union
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictInt,
+    StrictStr,
+    ValidationError,
+    field_validator,
+)
 
 from .errors import did_you_mean
 
@@ -100,3 +109,42 @@ class LayerSelection(Frozen):
         return any(fnmatchcase(site, one) for one in self.include) and not any(
             fnmatchcase(site, one) for one in self.exclude
         )
+
+
+class _Shown(reprlib.Repr):
+    """``repr`` of what a user gave, of at most a line, whatever it is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel, self.maxdict, self.maxlist, self.maxtuple = 3, 6, 8, 8
+        self.maxstring = self.maxother = 80
+
+    def repr_int(self, value: int, level: int) -> str:
+        if value.bit_length() > 200:
+            return f"an integer of about {int(value.bit_length() * 0.30103):,} digits"
+        return repr(value)
+
+
+_SHOWN = _Shown()
+
+
+def shown(value: Any) -> str:
+    """``value`` as an error line shows it: short, without its nested depths."""
+    text = _SHOWN.repr(value)
+    return text if len(text) <= 120 else f"{text[:100]} ..."
+
+
+def first_mistake(error: ValidationError) -> str:
+    """The first mistake that pydantic found: the field, what is wrong, what was received."""
+    mistake = error.errors()[0]
+    where = ".".join(str(part) for part in mistake["loc"])
+    message = str(mistake["msg"]).replace("Value error, ", "", 1)
+    message = message.replace("Input should be", "must be", 1)
+    if mistake["type"] == "missing":
+        return f"{where}: is missing"
+    if mistake["type"] == "extra_forbidden":
+        return f"{where}: unknown field"
+    received = (
+        "" if mistake["type"] == "value_error" else f"; received {shown(mistake.get('input'))}"
+    )
+    return f"{where}{': ' if where else ''}{message[0].lower()}{message[1:]}{received}"

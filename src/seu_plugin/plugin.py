@@ -6,15 +6,16 @@ is :class:`seu_plugin.host.runtime.Runtime`, registered only when the section is
 
 from __future__ import annotations
 
+import sys
 from typing import Any, Mapping
 
 import pluggy
 
 from rfquant_hooks.contract import hookimpl, setting
 
-from .errors import ConfigError, nearest
+from .errors import ConfigError
+from .settings.place import SECTION, check_place
 
-_SECTION = "fault_injection"
 _RUNTIME = "seu-runtime"
 
 
@@ -44,22 +45,22 @@ def rfquant_configure(
     chosen = {name: options[name] for name in _OPTIONS if name in options}
     runtime: Any = manager.get_plugin(_RUNTIME)
     section: Any = None
-    if _SECTION in settings:
+    check_place(settings)
+    if SECTION in settings:
         from .settings.section import parse_section
+        from .settings.text import check_text, sources
 
-        section = parse_section(_with_options(settings[_SECTION], chosen))
+        for path in sources(sys.argv[1:]):
+            check_text(path)
+        section = parse_section(_with_options(settings[SECTION], chosen))
         if not section.enabled:
             section = None
     else:
         _with_options(None, chosen)
-        for name in settings:
-            # Its user would believe a clean run to be a faulted one.
-            if nearest(str(name).lower(), [_SECTION], cutoff=0.85):
-                raise ConfigError(f"{name}: unknown section; did you mean {_SECTION!r}?")
     if runtime is not None:
         if section != runtime.requested:
             raise ConfigError(
-                f"{_SECTION}: this run was configured with another section before; call "
+                f"{SECTION}: this run was configured with another section before; call "
                 "rfquant_hooks.uninstrument() and instrument() between runs"
             )
     elif section is not None:
@@ -67,7 +68,7 @@ def rfquant_configure(
 
         if section.bit_width_config is not None and setting(config, "search", False):
             raise ConfigError(
-                f"{_SECTION}.bit_width_config: cannot be combined with search: true, which "
+                f"{SECTION}.bit_width_config: cannot be combined with search: true, which "
                 "evaluates the widths that it finds; remove the key"
             )
         manager.register(Runtime(section, config), _RUNTIME)
@@ -81,7 +82,7 @@ def _with_options(section: Any, chosen: Mapping[str, str]) -> Any:
     if not isinstance(campaign, Mapping):
         raise ConfigError(
             f"--{next(iter(chosen))}: is for a campaign, and the configuration has no "
-            f"{_SECTION}.campaign"
+            f"{SECTION}.campaign"
         )
     values = {k: int(v) if k == "workers" and v.isdecimal() else v for k, v in chosen.items()}
     return {**section, "campaign": {**campaign, **values}}

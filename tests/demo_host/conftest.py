@@ -9,10 +9,10 @@ import shutil
 import subprocess
 import sys
 from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
 
 import pytest
-import torch
 import yaml
 
 HERE = Path(__file__).resolve().parent
@@ -85,12 +85,19 @@ class Demo:
 
 
 def maker():
-    """Hash of what makes the checkpoint: the host's text, torch, and the machine."""
-    found = hashlib.sha256(f"{torch.__version__} {platform.machine()}".encode())
-    for path in [*sorted(SOURCE.rglob("*.py")), SOURCE / "template.yaml"]:
-        if "output" not in path.parts:
-            found.update(path.read_bytes())
+    """Hash of what makes the checkpoint: the host's files, the libraries, and the machine."""
+    libraries = [f"{name} {metadata.version(name)}" for name in ("torch", "numpy", "scikit-learn")]
+    about = (*libraries, platform.python_version(), platform.machine())
+    found = hashlib.sha256(" ".join(about).encode())
+    for path in sorted(SOURCE.rglob("*")):
+        inside = path.relative_to(SOURCE)
+        if path.is_file() and not {"output", "__pycache__"} & set(inside.parts):
+            found.update(str(inside).encode() + b"\0" + path.read_bytes())
     return found.hexdigest()[:16]
+
+
+def copy_host(folder):
+    shutil.copytree(SOURCE, folder, ignore=shutil.ignore_patterns("output", "__pycache__"))
 
 
 @contextmanager
@@ -110,7 +117,7 @@ def trained(pytestconfig):
         if not folder.is_dir():
             work = kept / "new"
             shutil.rmtree(work, ignore_errors=True)
-            shutil.copytree(SOURCE, work, ignore=shutil.ignore_patterns("output", "__pycache__"))
+            copy_host(work)
             host = Demo(work)
             (work / "training.txt").write_text(host.plain(host.eval).stdout)
             work.rename(folder)
@@ -120,8 +127,9 @@ def trained(pytestconfig):
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory, trained):
     folder = tmp_path_factory.mktemp("demo") / "demo_host"
-    shutil.copytree(trained, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    copy_host(folder)
+    shutil.copytree(trained / "output", folder / "output")
     host = Demo(folder)
-    host.training_output = (folder / "training.txt").read_text()
+    host.training_output = (trained / "training.txt").read_text()
     host.golden = host.plain(host.eval)
     return host

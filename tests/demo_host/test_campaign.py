@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from seu_plugin.analysis.results import TRIALS, read_rows
+from seu_plugin.analysis.rows import TRIALS, read_rows
 from seu_plugin.analysis.trials import same
 
 WIDTHS = {"path": "search/resnet18_digits_bit_width_config.json"}

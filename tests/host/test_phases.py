@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from seu_plugin.analysis.results import read_rows
+from seu_plugin.analysis.rows import read_rows
 
 
 def accuracy(output, name):

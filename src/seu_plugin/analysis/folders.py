@@ -8,7 +8,8 @@ from typing import Any, Dict, List, Mapping, Sequence, Tuple
 from ..errors import ConfigError
 from ..faults.mechanisms import relaxation_of
 from ..settings.campaign import CampaignSettings
-from .results import TRIALS, check_same_campaign, read_manifest, read_rows
+from .manifest import check_same_campaign, read_manifest
+from .rows import TRIALS, read_rows
 from .summary import Summary, summarize
 from .trials import GOLDEN, TrialResult, same
 

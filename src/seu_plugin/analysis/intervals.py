@@ -66,9 +66,11 @@ def bootstrap_interval(
 
 def clopper_pearson(hits: int, trials: int, confidence: float) -> Interval:
     """Exact interval of a probability (Clopper and Pearson, 1934): coverage is never less."""
+    from scipy import stats  # of old scipy, special.betaincinv is not as exact
+
     tail = (1.0 - confidence) / 2.0
-    low = 0.0 if hits == 0 else float(special.betaincinv(hits, trials - hits + 1, tail))
-    high = 1.0 if hits == trials else float(special.betaincinv(hits + 1, trials - hits, 1.0 - tail))
+    low = 0.0 if hits == 0 else float(stats.beta.ppf(tail, hits, trials - hits + 1))
+    high = 1.0 if hits == trials else float(stats.beta.ppf(1.0 - tail, hits + 1, trials - hits))
     return Interval(low, high)
 
 

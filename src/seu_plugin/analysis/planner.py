@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from ..errors import ConfigError
-from ..memory.ecc import SECDED, parity
+from ..memory.ecc import code_of
 from ..memory.layout import MemorySettings
 from ..memory.protection import ProtectionRule, extra_bits
 from ..memory.residual import residual_ber
@@ -166,7 +166,7 @@ def _rounded_up(drop: float, unit: float) -> int:
 
 
 def _residual(scheme: str, ber: float, on_detected: str) -> float:
-    code = parity(PARITY_BITS) if scheme == "parity" else SECDED.get(scheme)
+    code = code_of(scheme, PARITY_BITS)
     return residual_ber(code, scheme, ber, on_detected)
 
 

@@ -1,6 +1,6 @@
 """The result files of a campaign: crash-safe, resumable. No torch.
 
-``manifest.json`` says what was run, ``trials.jsonl`` has one row for each trial, flushed and
+``manifest.json`` says what was run, ``trials.jsonl`` has one row for each trial, written and
 synced to disk before the next one; the first row is the golden run. A torn last line, which a
 crash leaves, is dropped. Everything else is made from these two.
 """
@@ -11,13 +11,16 @@ import json
 import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, BinaryIO, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, Mapping, Optional
 
 from ..errors import ConfigError
+from ..files import open_to_append, write_whole
+from .manifest import MANIFEST, check_same_campaign, read_manifest
+from .rows import TRIALS, read_rows
 from .trials import GOLDEN, TrialResult
 
-MANIFEST = "manifest.json"
-TRIALS = "trials.jsonl"
+#: What an error of a campaign that had begun ends with.
+RESUME = "the same command goes on from there"
 
 
 class ResultStore:
@@ -28,19 +31,20 @@ class ResultStore:
     """
 
     def __init__(self, folder: Path, manifest: Mapping[str, Any]) -> None:
-        self.folder = folder
+        self.folder, self._path = folder, folder / TRIALS
         self.results: Dict[str, TrialResult] = {}
         self.golden: Optional[TrialResult] = None
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._file: BinaryIO = (folder / TRIALS).open("ab")
         except OSError as error:
             raise ConfigError(f"output: cannot write to {folder} ({error.strerror})") from error
+        self._file = _opened(self._path)
         try:
-            _lock(self._file, folder)
+            lock(self._file, folder)
+            self._size = os.fstat(self._file).st_size
             self._resume(manifest)
         except BaseException:
-            self._file.close()
+            self.close()
             raise
 
     def _resume(self, manifest: Mapping[str, Any]) -> None:
@@ -48,24 +52,68 @@ class ResultStore:
         if path.exists():
             there = read_manifest(self.folder)
             check_same_campaign(there, manifest["identity"], self.folder, manifest["shard"])
-            rows, complete = read_rows(self.folder / TRIALS)
-            self._file.truncate(complete)
+            rows, complete = read_rows(self._path)
+            os.truncate(self._file, complete)
+            self._size = complete
             for result in rows:
                 self._take(result)
             manifest = {**manifest, "started": there.get("started")}
-        elif self._file.tell():
+        elif self._size:
             raise ConfigError(f"output: {self.folder} has a {TRIALS} but no {MANIFEST}")
         write_whole(path, json.dumps(manifest, indent=2) + "\n")  # the plan may have grown
 
     def append(self, result: TrialResult) -> None:
-        """Write one row to disk. A second row of the same trial is an error."""
+        """Write one row to disk. Raises ConfigError for a second row of the same trial, if the
+        file has been removed, replaced or changed meanwhile, or if the disk is full."""
         known = {GOLDEN} if self.golden is not None else set()
         if result.trial.id in known | self.results.keys():
             raise ConfigError(f"{self.folder}: has trial {result.trial.id} already")
-        self._file.write(json.dumps(result.row()).encode() + b"\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        self._check_untouched()
+        row = json.dumps(result.row()).encode() + b"\n"
+        try:
+            written = 0
+            while written < len(row):
+                written += os.write(self._file, row[written:])
+            os.fsync(self._file)
+        except OSError as error:
+            self._cut_back()
+            raise ConfigError(
+                f"output: cannot write to {self._path} ({error.strerror}); {self._safe}: {RESUME}"
+            ) from error
+        self._size += len(row)
         self._take(result)
+
+    @property
+    def _safe(self) -> str:
+        return f"{len(self.results):,} trials are safe in it"
+
+    def _check_untouched(self) -> None:
+        ours = os.fstat(self._file)
+        try:
+            there = self._path.lstat()
+        except OSError:
+            raise ConfigError(
+                f"output: {self._path} was removed while the campaign ran, and with it "
+                f"{len(self.results):,} trials: the same command runs them again"
+            ) from None
+        if (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino):
+            raise ConfigError(
+                f"output: {self._path} was replaced by another file while the campaign ran; "
+                f"{len(self.results):,} trials were in the one before, which has no name any more: "
+                "the same command runs what the new one lacks"
+            )
+        if there.st_size != self._size:
+            raise ConfigError(
+                f"output: {self._path} was changed while the campaign ran: it has "
+                f"{there.st_size:,} bytes, not {self._size:,}; its whole rows are safe: {RESUME}"
+            )
+
+    def _cut_back(self) -> None:
+        """Take a torn row away, so that the next one does not stand behind it."""
+        try:
+            os.truncate(self._file, self._size)
+        except OSError:
+            return  # dropped when the rows are read
 
     def _take(self, result: TrialResult) -> None:
         if result.trial.id == GOLDEN:
@@ -74,107 +122,44 @@ class ResultStore:
             self.results[result.trial.id] = result
 
     def close(self) -> None:
-        self._file.close()
-
-
-def read_manifest(folder: Path) -> Dict[str, Any]:
-    """Raises ConfigError if the folder holds no campaign."""
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(
-            f"{folder}: is not the folder of a campaign ({MANIFEST}: {error.strerror})"
-        ) from error
-    except ValueError as error:
-        raise ConfigError(f"{folder / MANIFEST}: is not JSON ({error})") from error
-    if not isinstance(manifest, dict):
-        raise ConfigError(f"{folder / MANIFEST}: must be a JSON object")
-    return manifest
-
-
-def read_rows(path: Path) -> Tuple[List[TrialResult], int]:
-    """The rows of a ``trials.jsonl`` without a torn last line, and the length of that in bytes.
-
-    Raises ConfigError for a line that is no trial, or that comes twice.
-    """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot read ({error.strerror})") from error
-    complete = data.rfind(b"\n") + 1
-    rows: Dict[str, TrialResult] = {}
-    for number, line in enumerate(data[:complete].splitlines(), 1):
-        try:
-            result = TrialResult.from_row(json.loads(line))
-        except (ValueError, TypeError) as error:
-            raise ConfigError(f"{path}, line {number}: {error}") from error
-        if result.trial.id in rows:
-            raise ConfigError(f"{path}, line {number}: trial {result.trial.id} comes twice")
-        rows[result.trial.id] = result
-    return list(rows.values()), complete
-
-
-def check_same_campaign(
-    there: Mapping[str, Any], identity: Mapping[str, Any], folder: Path, shard: Optional[str] = None
-) -> None:
-    """Raise ConfigError, naming what differs, unless the manifest ``there`` is of the campaign
-    with this ``identity`` (or a part of one) and, if given, of this shard of it."""
-    known = there.get("identity", {})
-    one, two = _flat({key: known.get(key) for key in identity}), _flat(identity)
-    different = sorted(key for key in {*one, *two} if one.get(key, two) != two.get(key, one))
-    if shard is not None and there.get("shard") != shard:
-        different.append("shard")
-    if different:
-        raise ConfigError(
-            f"output: {folder} holds another campaign; it differs in {', '.join(different)}: "
-            "choose another folder, or remove this one"
-        )
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
 
 
 def check_folder(folder: Path) -> None:
     """Raise ConfigError, before anything is run, for a folder that cannot be written to, that
     another process writes to, or whose files cannot be read."""
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     try:
+        there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
         with TemporaryDirectory(dir=there):
             pass
         if not (folder / TRIALS).exists():
             return
-        with (folder / TRIALS).open("ab") as file:
-            _lock(file, folder, shared=True)  # with other ranks that check at the same time
-            empty = not file.tell()
-    except OSError as error:
-        raise ConfigError(f"output: cannot write to {folder} ({error.strerror})") from error
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise ConfigError(f"output: cannot write to {folder} ({why})") from error
+    file = _opened(folder / TRIALS)
+    try:
+        lock(file, folder, shared=True)  # with other ranks that check at the same time
+        empty = not os.fstat(file).st_size
+    finally:
+        os.close(file)
     if not empty and not (folder / MANIFEST).exists():
         raise ConfigError(f"output: {folder} has a {TRIALS} but no {MANIFEST}")
     read_rows(folder / TRIALS)
 
 
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> Dict[str, Any]:
-    """Nested mappings as one with dotted keys."""
-    flat: Dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            flat.update(_flat(value, f"{prefix}{key}."))
-        else:
-            flat[prefix + key] = value
-    return flat
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file that a crash leaves either as it was or whole. Raises ConfigError."""
-    partial = path.with_name(path.name + ".partial")
+def _opened(path: Path) -> int:
     try:
-        with partial.open("w", encoding="utf-8", newline="") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+        return open_to_append(path)
     except OSError as error:
-        raise ConfigError(f"{path}: cannot write ({error.strerror})") from error
+        link = "; it is a link, which is not followed" if path.is_symlink() else ""
+        raise ConfigError(f"output: cannot write to {path} ({error.strerror}{link})") from error
 
 
-def _lock(file: BinaryIO, folder: Path, shared: bool = False) -> None:
+def lock(file: int, folder: Path, shared: bool = False) -> None:
+    """Raise ConfigError if another process holds the file."""
     try:
         import fcntl
     except ImportError:  # not on Windows

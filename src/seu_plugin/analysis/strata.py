@@ -51,7 +51,7 @@ def place_trial(trial: Trial, memory: Memory, seed: int) -> Dict[str, FaultMap]:
     """The upsets of one trial, by site name: ``trial.placed`` distinct bits of its stratum; the
     bit of its number if exhaustive.
 
-    Raises SiteError for a stratum of 2**32 bits or more, or of fewer than are upset.
+    Raises SiteError for a sample of a stratum of 2**32 bits or more, or of fewer than are upset.
     """
     part = {
         site: (words, [b for b in bits if trial.bit in (None, b)])

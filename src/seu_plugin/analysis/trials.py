@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Dict, List, Mapping, Optional, Tuple
-
-from ..errors import ConfigError
 
 GOLDEN = "golden"
 
@@ -65,7 +63,8 @@ class TrialResult:
     """What a trial gave. ``metrics``: top-1 in percent, one for each architecture evaluated;
     ``upsets_by_site`` leaves out sites without one; ``ran`` is False for a trial without an
     wrong bit, which has the golden result; ``seconds`` is the time it took. Of protected memory:
-    ``residual`` bits read wrong, ``corrected`` and ``detected`` memory words."""
+    ``residual`` bits read wrong, ``corrected`` and ``detected`` memory words. Of the golden run:
+    ``outputs``, a digest of the outputs for each image, which tells other data."""
 
     trial: Trial
     metrics: Tuple[float, ...]
@@ -79,38 +78,22 @@ class TrialResult:
     residual: Optional[int] = None
     corrected: Optional[int] = None
     detected: Optional[int] = None
+    outputs: Optional[str] = None
 
     def row(self) -> Dict[str, Any]:
         """The JSON object of ``trials.jsonl``."""
         row = asdict(self)
-        for name in ("residual", "corrected", "detected"):
-            if row[name] is None:  # not protected
+        for name in ("residual", "corrected", "detected", "outputs"):
+            if row[name] is None:  # not protected; not the golden run
                 del row[name]
         return {"id": self.trial.id, **row.pop("trial"), **row}
 
-    @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> TrialResult:
-        """The inverse of :meth:`row`. Raises ConfigError for what is none."""
-        values = dict(row)
-        try:
-            key = values.pop("id")
-            trial = Trial(**{f.name: values.pop(f.name) for f in fields(Trial)})
-            outcomes = values.pop("outcomes")
-            result = cls(
-                trial,
-                tuple(float(metric) for metric in values.pop("metrics")),
-                outcomes=None if outcomes is None else Outcomes(**outcomes),
-                **values,
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise ConfigError(f"not a trial of a campaign ({error!r})") from error
-        if trial.id != key:
-            raise ConfigError(f"the row with id {key!r} describes trial {trial.id!r}")
-        return result
-
 
 def same(one: TrialResult, other: TrialResult) -> bool:
-    """Whether two results agree in all but the time they took."""
+    """Whether two results agree in all but the time they took, and what one of them does not say
+    (``outputs``, in folders of version 0.1.0)."""
+    if None in (one.outputs, other.outputs):
+        one, other = replace(one, outputs=None), replace(other, outputs=None)
     return replace(one, seconds=0.0) == replace(other, seconds=0.0)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
 import torch
 from torch import nn
@@ -19,9 +19,9 @@ from ..faults.site_memory import SiteMemory
 from ..fields import selected_bits
 from ..injection.devices import check_ranks_agree, on_every_rank
 from ..injection.injector import FaultInjector
-from ..quantizers.sites import unwrap
+from ..quantizers.names import unwrap
 from ..settings.injection import InjectionSettings
-from .outcomes import OutputRecorder, Recorded, compare
+from .outcomes import OutputRecorder, Recorded, compare, digest_of_outputs
 from .run_state import Calibrations, RunState
 
 Run = Callable[[], PhaseOutcome]
@@ -74,6 +74,7 @@ class Evaluation:
         self.injector.keep_step_sizes()
         if not outcome.metrics:
             raise ConfigError("campaign: the host's validate returned no accuracy to compare")
+        check_metrics(outcome.metrics, "the golden run")
         unused = [name for name, widths in self.widths.items() if not widths]
         if len(unused) == len(self.widths):
             raise InjectionError("campaign: not one forward passed through a selected site")
@@ -86,6 +87,7 @@ class Evaluation:
             bits=self.bits,
             outcomes=compare(self._outputs, self._outputs),
             seconds=time.perf_counter() - started,
+            outputs=digest_of_outputs(self._outputs),
         )
 
     @property
@@ -153,6 +155,7 @@ class Evaluation:
         if self._recorder is not None:
             self._recorder.clear()
         outcome = self._run()
+        check_metrics(outcome.metrics, f"trial {trial.id}", len(golden.metrics))
         self.injector.check_trial()
         check_ranks_agree(self.injector.statistics())
         sites = self.injector.statistics().values()
@@ -199,6 +202,21 @@ class Evaluation:
         persistence = self.injector.settings.persistence
         in_eval_mode = not any(site.layer.training for site in self.injector.sites)
         return persistence == "static" or (persistence == "auto" and in_eval_mode)
+
+
+def check_metrics(metrics: Sequence[float], run: str, number: Optional[int] = None) -> None:
+    """Raise ConfigError unless all are accuracies in percent, and ``number`` of them."""
+    if number is not None and len(metrics) != number:
+        raise ConfigError(
+            f"campaign: {run} gave {len(metrics)} accuracies and the golden run {number}; both "
+            "must evaluate the same"
+        )
+    for metric in metrics:
+        if not 0.0 <= metric <= 100.0:
+            raise ConfigError(
+                f"campaign: {run} gave {metric!r}; an accuracy must be a number in 0 ... 100 "
+                "(percent), also where outputs are NaN"
+            )
 
 
 def digest_of(model: nn.Module) -> str:

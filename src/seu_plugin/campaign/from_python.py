@@ -12,6 +12,7 @@ from rfquant_hooks.contract import PhaseOutcome
 
 from ..analysis.summary import Summary
 from ..errors import ConfigError
+from ..injection.arguments import check_model, selection
 from ..injection.devices import rank
 from ..report.tables import closing_lines, print_tables
 from ..settings.injection import InjectionSettings
@@ -38,7 +39,14 @@ class Campaign:
     """
 
     def __init__(self, model: nn.Module, evaluate: Callable[[], Accuracy], **settings: Any) -> None:
+        check_model("Campaign", model)
+        if not callable(evaluate):
+            raise ConfigError(
+                f"Campaign.evaluate: must be a function without arguments; received {evaluate!r}"
+            )
         self.model, self._evaluate = model, evaluate
+        if "layers" in settings:
+            settings["layers"] = selection(settings["layers"])
         section = {k: settings.pop(k) for k in list(settings) if k in _SECTION_KEYS}
         parsed = parse_section({**section, "campaign": settings})
         assert parsed.campaign is not None

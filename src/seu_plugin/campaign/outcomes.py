@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any, List, Optional, Tuple
 
 import torch
@@ -71,6 +72,16 @@ def compare(golden: Optional[Recorded], faulted: Optional[Recorded]) -> Optional
     tolerable, broken = finite & ~masked & ~critical, ~finite & ~masked
     here = [int(part.sum()) for part in (masked, tolerable, critical, broken)]
     return Outcomes(*(sum(counts) for counts in zip(*on_every_rank(here))))
+
+
+def digest_of_outputs(recorded: Optional[Recorded]) -> Optional[str]:
+    """SHA-256 of what each image gave, on all ranks; None if outputs could not be recorded."""
+    if recorded is None:
+        return None
+    found = hashlib.sha256()
+    for words in on_every_rank(recorded[0].numpy().tobytes()):
+        found.update(words)
+    return found.hexdigest()
 
 
 def _hashes(output: torch.Tensor) -> torch.Tensor:

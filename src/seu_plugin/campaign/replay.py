@@ -6,7 +6,8 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
-from ..analysis.results import TRIALS, read_manifest, read_rows
+from ..analysis.manifest import read_manifest
+from ..analysis.rows import TRIALS, read_rows
 from ..analysis.trials import TrialResult, same
 from ..errors import ConfigError, InjectionError, did_you_mean
 from .worker import HostProcess, WorkerLost, check_hello, environment_of

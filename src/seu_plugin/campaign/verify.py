@@ -11,9 +11,9 @@ import yaml
 
 from ..analysis.folders import merged, summary_of
 from ..analysis.planner import Plan
-from ..analysis.results import write_whole
 from ..analysis.summary import BerSummary, Summary
 from ..errors import ConfigError, InjectionError
+from ..files import make_folder, write_whole
 from ..settings.section import SECTION
 from .worker import without_option
 
@@ -78,7 +78,7 @@ def verify(
             f"{folder}: was made from Python, so there is no host to start; use "
             "--no-verify and give the protection to Campaign"
         )
-    output.mkdir(parents=True, exist_ok=True)
+    make_folder(output)
     path = output / "protection.yaml"
     write_whole(path, yaml.safe_dump(dict(settings), sort_keys=False))
     for option in ("--output", "--shard"):

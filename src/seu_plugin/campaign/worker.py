@@ -19,6 +19,7 @@ from rfquant_hooks.contract import PluginError
 
 from ..analysis.trials import Trial, TrialResult
 from ..errors import ConfigError, InjectionError
+from ..files import make_folder, open_to_append
 from .evaluation import Evaluation
 
 #: File descriptor of a worker's end of its pipe, a colon, and the seed of the campaign.
@@ -51,8 +52,8 @@ class HostProcess:
     ) -> None:
         self._log = log
         self._pipe, theirs = Pipe()
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("ab") as output:
+        make_folder(log.parent)
+        with os.fdopen(open_to_append(log), "ab") as output:
             self.process = subprocess.Popen(
                 list(command),
                 cwd=folder,

@@ -28,11 +28,14 @@ def checked(config: Sequence[Path], host: Optional[Path] = None) -> List[str]:
     names are looked for as the host does, whose folder is ``host``, or else one that the
     configuration lies in. Raises ConfigError."""
     from ..host.runtime import Runtime, is_there
+    from ..settings.place import check_place
     from ..settings.section import SECTION, parse_section
+    from ..settings.text import load_yaml
 
     merged: Dict[str, Any] = {}
     for path in config:
-        merged = _merged(merged, _read_yaml(path))
+        merged = _merged(merged, load_yaml(path))
+    check_place(merged)
     if SECTION not in merged:
         names = ", ".join(map(str, config))
         near = nearest(SECTION, map(str, merged))
@@ -88,19 +91,3 @@ def _merged(first: Dict[str, Any], later: Dict[str, Any]) -> Dict[str, Any]:
         nested = isinstance(value, dict) and isinstance(first.get(key), dict)
         both[key] = _merged(first[key], value) if nested else value
     return both
-
-
-def _read_yaml(path: Path) -> Any:
-    import yaml
-
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: is not UTF-8 text ({error.reason})") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: is not YAML ({' '.join(str(error).split())})") from error
-    if not isinstance(data, dict):
-        raise ConfigError(f"{path}: must be a mapping of settings")
-    return data

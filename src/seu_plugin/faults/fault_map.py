@@ -37,6 +37,18 @@ class FaultMap:
     mask: npt.NDArray[np.int32]
     upsets: int
 
+    def check_fits(self, site: str, words: int, width: int) -> None:
+        """Raise SiteError if an upset lies outside of ``words`` words of ``width`` bits."""
+        if self.index.size and not 0 <= self.index.min() <= self.index.max() < words:
+            far = self.index[(self.index < 0) | (self.index >= words)][0]
+            raise SiteError(f"site {site!r}: no word {far}; it has {words} (0 ... {words - 1})")
+        beyond = int(np.bitwise_or.reduce(self.mask, initial=0)) >> width
+        if beyond:
+            bit = width + (beyond & -beyond).bit_length() - 1
+            raise SiteError(
+                f"site {site!r}: no bit {bit}; its words have {width} (0 ... {width - 1})"
+            )
+
     def restricted_to(self, bits: int) -> FaultMap:
         """The upsets in the bit positions set in ``bits`` only."""
         mask = self.mask & np.int32(bits)

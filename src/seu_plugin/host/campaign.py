@@ -8,13 +8,14 @@ import os
 import sys
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from pathlib import Path
-from typing import Any, Callable, Iterator, Mapping, Optional
+from typing import Any, Callable, Iterator, Mapping, Optional, TextIO
 
 import torch
 
 from rfquant_hooks.contract import Phase, PhaseOutcome, restart_command, setting
 
-from ..analysis.results import MANIFEST, check_folder, check_same_campaign, read_manifest
+from ..analysis.manifest import MANIFEST, check_same_campaign, read_manifest
+from ..analysis.results import check_folder
 from ..analysis.summary import Summary
 from ..campaign.evaluation import Evaluation
 from ..campaign.pool import Worker, WorkerPool
@@ -29,6 +30,7 @@ from ..campaign.worker import (
     serve,
 )
 from ..errors import ConfigError
+from ..files import make_folder, open_to_append
 from ..injection.devices import on_every_rank, rank
 from ..quantizers.bit_widths import check_widths_used
 from ..report.tables import closing_lines, print_tables
@@ -182,11 +184,17 @@ def host_silenced(log: Path) -> Iterator[None]:
     level = logging.root.manager.disable
     logging.disable(max(level, logging.INFO))
     try:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("a", encoding="utf-8") as file, redirect_stdout(file):
+        with _opened(log) as file, redirect_stdout(file):
             yield
     finally:
         logging.disable(level)
+
+
+def _opened(log: Path) -> TextIO:
+    if log == Path(os.devnull):
+        return log.open("a")
+    make_folder(log.parent)
+    return os.fdopen(open_to_append(log), "a", encoding="utf-8")
 
 
 def check_output(folder: Path, section: FaultInjectionSection) -> None:

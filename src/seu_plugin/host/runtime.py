@@ -12,7 +12,7 @@ from rfquant_hooks.contract import BitWidths, Phase, PhaseOutcome, hookimpl, set
 from ..campaign.run_state import host_rng_restored
 from ..errors import InjectionError, SeuError
 from ..injection.devices import check_device, check_ranks_agree, rank
-from ..injection.exposure import check_memory
+from ..injection.fit import check_memory
 from ..injection.injector import FaultInjector
 from ..injection.table import expected, nan_inf
 from ..memory.protection import check_rules

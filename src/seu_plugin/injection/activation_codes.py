@@ -12,7 +12,7 @@ from ..faults.fault_map import FaultMap
 from ..faults.seeding import Stream, Streams
 from ..faults.site_memory import SiteMemory
 from ..memory.codecs import codec
-from ..quantizers.sites import Site, check_width
+from ..quantizers.sites import Site, checked_width
 from .exposure import Patch, Quantize
 from .forward_state import ForwardState
 from .placement import PlacedMap
@@ -57,8 +57,7 @@ class ExposedActivations:
         state, training = self._state, self.layer.training
         if not state.exposes(training):
             return clean
-        width = int(width)
-        check_width(self.name, width)
+        width = checked_width(self.name, width)
         draw = state.activation_draw(self.name, training)
         unsigned = bool(getattr(self.quantizer, "all_positive", False))
         plain = state.settings.model_copy(

@@ -79,6 +79,7 @@ class MapDrawer:
     def draw(self, width: int, draw: int) -> ReadMap:
         """What is read under the map of this width and exposure draw."""
         if self._given is not None:
+            self._given.check_fits(self._site, self.words, width)
             return self.memory(width).read(self._given)
         key, self._ahead, ahead = (width, draw), None, self._ahead
         if ahead is not None:

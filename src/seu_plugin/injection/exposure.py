@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
-from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Tuple, Union
 
 import torch
 
-from ..errors import ConfigError, InjectionError
+from ..errors import InjectionError
 from ..faults.fault_map import MAX_WIDTH, FaultMap
-from ..faults.site_memory import ReadMap, SiteMemory
-from ..fields import selected_bits
-from ..quantizers.sites import Site, check_width
-from ..settings.injection import InjectionSettings
+from ..faults.site_memory import ReadMap
+from ..quantizers.sites import Site, checked_width
+from ..quantizers.storage import check_memory_of_its_own
 from .drawing import MapDrawer
 from .exact_count import ExactCount
 from .float_words import WeightStepSize
@@ -143,6 +142,7 @@ class ExposedSite:
             if state.observer is not None and not state.calibrating:
                 self.clean_widths[self._width(args, kwargs)] = None
             return quantize(*args, **kwargs)
+        self._refuse_other_tools()
         state.trained = state.trained or layer.training
         if not self.exposed:
             return quantize(*args, **kwargs)
@@ -182,6 +182,14 @@ class ExposedSite:
         faulted: torch.Tensor = Patch.apply(clean, placed, values)  # type: ignore[no-untyped-call]
         return faulted
 
+    def _refuse_other_tools(self) -> None:
+        """Raise for a forward that torch runs to make another program of it."""
+        if torch._C._get_tracing_state():
+            raise InjectionError(
+                "the model cannot be traced while upsets are injected: disable first"
+            )
+        check_memory_of_its_own(f"weight of site {self.site.name!r}", self.site.layer.weight)
+
     def _require_quantized(self, clean: torch.Tensor) -> None:
         weight = self.site.layer.weight
         if clean.data_ptr() == weight.data_ptr() or clean.shape != weight.shape:
@@ -196,9 +204,7 @@ class ExposedSite:
             raise InjectionError(
                 f"site {self.site.name!r}: its layer called the quantizer without a width"
             )
-        width = int(bits)
-        check_width(self.site.name, width)
-        return width
+        return checked_width(self.site.name, bits)
 
     def _current_map(self, width: int, draw: int) -> Optional[PlacedMap]:
         """The map that holds now; None if it has no upset."""
@@ -245,20 +251,6 @@ class ExposedSite:
             self.counter.add(*counts)
         else:
             self._counts = counts if self._counts is None else self._counts + counts
-
-
-def check_memory(sites: Sequence[Site], settings: InjectionSettings) -> None:
-    """Raise ConfigError if codes, clusters or upsets do not fit the sites' memory, before any
-    forward: at the width that each is set to, or else the widest that it offers."""
-    stored = 0
-    for site in sites:
-        width = site.width_if_set or site.widest
-        SiteMemory(site.name, site.words, width, settings)
-        stored += site.words * bin(selected_bits(settings.bits, width)).count("1")
-    if settings.mode == "exact_count" and settings.upsets > stored:
-        raise ConfigError(
-            f"upsets: is {settings.upsets:,}, but the selected sites have {stored:,} bits"
-        )
 
 
 class Patch(torch.autograd.Function):

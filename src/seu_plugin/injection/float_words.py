@@ -17,7 +17,8 @@ from ..faults.cell_map import CellMap
 from ..faults.fault_map import FaultMap, popcount
 from ..faults.seeding import Stream, Streams
 from ..faults.site_memory import ReadMap, SiteMemory
-from ..quantizers.sites import Site, clean_name
+from ..quantizers.names import clean_name
+from ..quantizers.sites import Site
 from .forward_state import ForwardState
 from .statistics import Counter, SiteStatistics
 

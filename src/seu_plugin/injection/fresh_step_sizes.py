@@ -29,9 +29,11 @@ class FreshStepSizes:
         with torch.no_grad():
             for module, state, step in self._saved:
                 state, step = state.to(module.init_state), step.to(module.s)
+                # What has not changed is not written: a graph may have saved it for its backward.
                 if state.shape == step.shape == module.s.shape:
                     fresh = (state == 0) & (module.init_state != 0)  # the rest is not ours
-                    module.init_state[fresh], module.s[fresh] = state[fresh], step[fresh]
-                else:
+                    if bool(fresh.any()):
+                        module.init_state[fresh], module.s[fresh] = state[fresh], step[fresh]
+                elif not (torch.equal(module.init_state, state) and torch.equal(module.s, step)):
                     module.init_state.copy_(state)
                     module.s.copy_(step)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from contextlib import contextmanager
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Union
 
@@ -10,7 +11,6 @@ from torch import nn
 
 from ..console import print_table
 from ..errors import ConfigError, InjectionError, SiteError, did_you_mean
-from ..faults.dense_map import free_buffers
 from ..faults.fault_map import FaultMap, empty_fault_map
 from ..faults.seeding import SEED_LIMIT
 from ..faults.site_memory import ReadMap
@@ -18,19 +18,17 @@ from ..memory.protection import check_rules
 from ..quantizers.sites import check_grids, select_sites
 from ..settings.injection import InjectionSettings
 from ..settings.section import parse_settings
+from .arguments import Layers, check_model, selection
 from .devices import agreed_seed, check_device, rank
+from .enabled import Enabled
 from .exact_count import ExactCount
-from .exposure import ExposedSite, check_memory
+from .exposure import ExposedSite
+from .fit import check_memory
 from .forward_state import ForwardState
-from .forwards import TakenForward
-from .fresh_step_sizes import FreshStepSizes
-from .interception import give_back, take_over
 from .other_targets import OtherTargets
 from .self_check import check_injection
 from .statistics import SiteStatistics
 from .table import injection_table
-
-Layers = Union[str, Sequence[str], Mapping[str, Any], None]
 
 
 class FaultInjector:
@@ -87,7 +85,7 @@ class FaultInjector:
             "enable_in_training": enable_in_training,
             "enable_in_inference": enable_in_inference,
             "seed": seed,
-            "layers": _selection(layers),
+            "layers": selection(layers),
             "bits": bits,
             "encoding": encoding,
             "persistence": persistence,
@@ -96,8 +94,7 @@ class FaultInjector:
             "weight_cache": weight_cache,
             **more,
         }
-        if not isinstance(model, nn.Module):
-            raise ConfigError(f"FaultInjector.model: must be a torch.nn.Module; received {model!r}")
+        check_model("FaultInjector", model)
         settings = parse_settings(given)
         if settings.bn_calibration == "both":
             raise ConfigError(
@@ -120,8 +117,8 @@ class FaultInjector:
         exact = ExactCount(self.sites, self.seed) if settings.mode == "exact_count" else None
         self._exposed = [ExposedSite(site, self._state, exact) for site in self.sites]
         self._others = OtherTargets(model, self._exposed, self._state)
-        self._taken: List[TakenForward] = []
-        self._fresh: Optional[FreshStepSizes] = None
+        self._enabled: Optional[Enabled] = None
+        self._dropped: Optional[weakref.finalize[Any, Any]] = None
         self._given: Optional[Mapping[str, FaultMap]] = None
 
     @classmethod
@@ -138,7 +135,7 @@ class FaultInjector:
 
     @property
     def enabled(self) -> bool:
-        return bool(self._taken)
+        return self._enabled is not None
 
     def enable(self, widths_set_later: bool = False) -> FaultInjector:
         """Start to inject. A second call changes nothing. Statistics start at zero; exposure
@@ -150,7 +147,7 @@ class FaultInjector:
         Raises SiteError if a selected site has no width or step size yet, InjectionError if
         another injector is enabled on one of the sites; the model is then unchanged.
         """
-        if self._taken:
+        if self._enabled is not None:
             return self
         for exposed in self._exposed:
             width = None if widths_set_later else exposed.site.width
@@ -162,9 +159,10 @@ class FaultInjector:
         for exposed in self._exposed:
             exposed.reset()
         self._others.start_trial()
-        owner = repr(self)
-        self._taken = take_over(self.model, self._exposed, self._state, owner, self._others)
-        self._fresh = FreshStepSizes(self.model)
+        parts = (self.model, self._exposed, self._state, self._others)
+        self._enabled = Enabled(*parts, owner=repr(self))
+        self._dropped = weakref.finalize(self, self._enabled.dropped)
+        self._dropped.atexit = False
         return self
 
     def disable(self) -> None:
@@ -173,8 +171,11 @@ class FaultInjector:
         Raises InjectionError if BER > 0 and nothing was injected since :meth:`enable`, or if
         the upsets made contradict the BER. The model is restored first.
         """
-        if self._taken:
-            self._restore()
+        if self._enabled is not None:
+            replaced = self._enabled.replaced()
+            self.release()
+            if replaced is not None:
+                raise replaced
             check_injection(self, self._exposed, self._state, self._given, self._others.by_target)
 
     def __enter__(self) -> FaultInjector:
@@ -199,7 +200,7 @@ class FaultInjector:
 
         Raises ConfigError for a bad number, SiteError for a site that is not selected.
         """
-        if not self._taken:
+        if self._enabled is None:
             raise InjectionError(f"{self!r}: start_trial before enable")
         old = self.settings
         named = _arguments(old)
@@ -209,6 +210,10 @@ class FaultInjector:
             for name in fault_maps:
                 if name not in known:
                     raise SiteError(f"no selected site {name!r}{did_you_mean(name, known)}")
+            for site in self.sites:
+                width = site.width_if_set or site.widest
+                if site.name in fault_maps:
+                    fault_maps[site.name].check_fits(site.name, site.words, width)
             changed.update(ber=0.0, persistence="static")
         self.settings = parse_settings({**named, **changed})
         self._given = fault_maps
@@ -221,12 +226,16 @@ class FaultInjector:
 
     def keep_step_sizes(self) -> None:
         """While enabled: activation step sizes that clean forwards have initialized stay."""
-        self._fresh = FreshStepSizes(self.model)
+        if self._enabled is not None:
+            self._enabled.keep_step_sizes()
 
     def release(self) -> None:
         """Give the model back as :meth:`disable` does, without its checks."""
-        if self._taken:
-            self._restore()
+        enabled, self._enabled = self._enabled, None
+        if enabled is not None:
+            assert self._dropped is not None
+            self._dropped.detach()
+            enabled.end()
 
     def check_trial(self) -> None:
         """While enabled: the checks of :meth:`disable` for the trial that ends now."""
@@ -268,26 +277,8 @@ class FaultInjector:
             shown = [s for s in self.statistics().values() if s.bits or s.name in weights]
             print_table(injection_table(shown, self.seed))
 
-    def _restore(self) -> None:
-        give_back(self._taken)
-        self._taken = []
-        for exposed in self._exposed:
-            exposed.forget()
-        free_buffers()
-        if self._fresh is not None and not self._state.trained:
-            self._fresh.restore()
-        self._fresh = None
-
 
 def _arguments(settings: InjectionSettings) -> Dict[str, Any]:
     """``settings`` as arguments; the rate has been made a BER."""
     names = InjectionSettings.model_fields
     return {**{name: getattr(settings, name) for name in names}, "rate": None}
-
-
-def _selection(layers: Layers) -> Any:
-    if layers is None:
-        return {}
-    if isinstance(layers, str) or not isinstance(layers, (Mapping, Sequence)):
-        return layers if hasattr(layers, "include") else {"include": layers}
-    return layers if isinstance(layers, Mapping) else {"include": tuple(layers)}

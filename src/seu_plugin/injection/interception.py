@@ -9,12 +9,12 @@ import torch
 from torch import nn
 
 from ..errors import InjectionError
-from ..quantizers.sites import unwrap
+from ..quantizers.names import unwrap
 from .activation_codes import ExposedActivations
 from .exposure import ExposedSite
 from .float_words import ExposedWords, part_of, replaced
 from .forward_state import ForwardState
-from .forwards import TakenForward
+from .forwards import Hold, TakenForward
 from .other_targets import OtherTargets
 
 
@@ -24,44 +24,45 @@ def take_over(
     state: ForwardState,
     owner: str,
     others: OtherTargets,
-) -> List[TakenForward]:
+) -> Hold:
     """Take over the forwards of the model, its sites' layers and their weight quantizers.
 
     Raises InjectionError, and leaves all as it was, if another injector holds one of them.
     """
-    taken: List[TakenForward] = []
+    hold = Hold(owner)
     root = unwrap(model)
     state.watch(root)
     try:
-        taken.append(_RootForward(root, owner, state, sites))
+        _RootForward(root, hold, state, sites)
         for exposed in sites:
             bias = others.biases.get(exposed.site.name)
-            taken.append(_LayerForward(exposed.site.layer, owner, exposed, bias))
-            taken.append(_QuantizerForward(exposed.site.quantizer, owner, exposed))
+            weight = _QuantizerForward(exposed.site.quantizer, hold, exposed)
+            _LayerForward(exposed.site.layer, hold, exposed, weight, bias)
             name = exposed.site.name
             codes, step = others.activations.get(name), others.step_sizes.get(name)
             if codes is not None or step is not None:
                 quantizer = exposed.site.layer.quan_a_fn
-                taken.append(_ActivationForward(quantizer, owner, exposed, codes, step))
+                _ActivationForward(quantizer, hold, exposed, codes, step)
         for norm, words in others.norms.items():
-            taken.append(_NormForward(norm, owner, words))
+            _NormForward(norm, hold, words)
     except BaseException:
-        give_back(taken)
+        hold.give_back()
         raise
-    return taken
+    return hold
 
 
 class _RootForward(TakenForward):
     """Marks one forward of the whole model."""
 
     def __init__(
-        self, module: nn.Module, owner: str, state: ForwardState, sites: Sequence[ExposedSite]
+        self, module: nn.Module, hold: Hold, state: ForwardState, sites: Sequence[ExposedSite]
     ) -> None:
-        super().__init__(module, owner)
+        super().__init__(module, hold)
         self._state = state
         self._sites = sites
 
     def run(self, *args: Any, **kwargs: Any) -> Any:
+        self.hold.check()
         with self._state.root_forward():
             for exposed in self._sites:
                 exposed.draw_ahead()
@@ -78,15 +79,17 @@ class _LayerForward(TakenForward):
     def __init__(
         self,
         module: nn.Module,
-        owner: str,
+        hold: Hold,
         exposed: ExposedSite,
+        weight: TakenForward,
         bias: Optional[ExposedWords] = None,
     ) -> None:
-        super().__init__(module, owner)
-        self._exposed = exposed
+        super().__init__(module, hold)
+        self._exposed, self._weight = exposed, weight
         self._words = [] if bias is None else [bias]
 
     def run(self, *args: Any, **kwargs: Any) -> Any:
+        self._weight.check_held()  # the layer may run without the model around it
         with self._exposed.inside_layer(), replaced(self._words):
             return self.original(*args, **kwargs)
 
@@ -94,8 +97,8 @@ class _LayerForward(TakenForward):
 class _NormForward(TakenForward):
     """Puts upsets into what a BatchNorm reads."""
 
-    def __init__(self, module: nn.Module, owner: str, words: List[ExposedWords]) -> None:
-        super().__init__(module, owner)
+    def __init__(self, module: nn.Module, hold: Hold, words: List[ExposedWords]) -> None:
+        super().__init__(module, hold)
         self._words = words
 
     def run(self, *args: Any, **kwargs: Any) -> Any:
@@ -109,12 +112,12 @@ class _ActivationForward(TakenForward):
     def __init__(
         self,
         module: nn.Module,
-        owner: str,
+        hold: Hold,
         exposed: ExposedSite,
         codes: Optional[ExposedActivations],
         step: Optional[ExposedWords],
     ) -> None:
-        super().__init__(module, owner)
+        super().__init__(module, hold)
         self._exposed, self._codes, self._step = exposed, codes, step
 
     def run(self, *args: Any, **kwargs: Any) -> Any:
@@ -144,17 +147,11 @@ class _ActivationForward(TakenForward):
 class _QuantizerForward(TakenForward):
     """Puts the upsets into what the weight quantizer gives to its layer."""
 
-    def __init__(self, module: nn.Module, owner: str, exposed: ExposedSite) -> None:
-        super().__init__(module, owner)
+    def __init__(self, module: nn.Module, hold: Hold, exposed: ExposedSite) -> None:
+        super().__init__(module, hold)
         self._exposed = exposed
 
     def run(self, *args: Any, **kwargs: Any) -> Any:
         if self._exposed.depth == 0:
             return self.original(*args, **kwargs)
         return self._exposed.weight(self.original, args, kwargs)
-
-
-def give_back(taken: Sequence[TakenForward]) -> None:
-    """Undo :func:`take_over`."""
-    for forward in reversed(taken):
-        forward.give_back()

@@ -125,8 +125,15 @@ class PlacedMap:
         """The step size of each hit word: one element if all have the same."""
         if scale.numel() == 1:
             return scale.reshape(1)
-        per_channel = weight.numel() // scale.numel()
-        return scale.reshape(-1)[torch.div(self.index, per_channel, rounding_mode="floor")]
+        scale = scale.contiguous()
+        steps = scale.expand(weight.shape).stride()  # 0 along dimensions that share a step size
+        where, inner = torch.zeros_like(self.index), weight.numel()
+        for size, step in zip(weight.shape, steps):
+            inner //= size
+            if step:
+                position = torch.div(self.index, inner, rounding_mode="floor") % size
+                where += position * step
+        return scale.view(-1)[where]
 
     def combine(self, clean: torch.Tensor, faulted: torch.Tensor) -> torch.Tensor:
         """What :meth:`read` gave, with ``faulted`` in place of the words that are hit."""
@@ -152,8 +159,7 @@ class PlacedMasks(PlacedMap):
     def step_sizes(self, weight: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
         if scale.numel() == 1:
             return scale.reshape(1)
-        per_channel = weight.numel() // scale.numel()
-        return scale.reshape(-1, 1).expand(-1, per_channel).reshape(-1)
+        return scale.expand(weight.shape).reshape(-1)
 
     def combine(self, clean: torch.Tensor, faulted: torch.Tensor) -> torch.Tensor:
         return torch.where(self.flips != 0, faulted, clean)  # not hit: not touched

@@ -8,12 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from itertools import combinations
-from typing import List, Mapping, NamedTuple, Tuple
+from typing import List, Mapping, NamedTuple, Optional, Tuple
 
 import numpy as np
 import numpy.typing as npt
 
-from .schemes import PARITY, SECDED_39_32, SECDED_72_64
+from .schemes import NONE, PARITY, SECDED_39_32, SECDED_72_64, TMR
 
 Words = npt.NDArray[np.uint64]
 Checks = npt.NDArray[np.int32]
@@ -115,3 +115,11 @@ def _secded_39_32() -> Code:
 #: Single error correction, double error detection, with columns of odd weight (M. Y. Hsiao, A
 #: class of optimal minimum odd-weight-column SEC-DED codes, IBM J. Res. Dev. 14, 1970).
 SECDED: Mapping[str, Code] = {code.name: code for code in (_secded_72_64(), _secded_39_32())}
+
+
+def code_of(scheme: str, data_bits: int) -> Optional[Code]:
+    """The code of a memory word under a scheme of schemes.py; None for those that have none,
+    ``none`` and ``tmr``. ``data_bits``: of a parity bit. Raises KeyError for an unknown one."""
+    if scheme == PARITY:
+        return parity(data_bits)
+    return None if scheme in (NONE, TMR) else SECDED[scheme]

@@ -9,7 +9,7 @@ from pydantic import Field, StrictInt, field_validator, model_validator
 
 from ..errors import ConfigError, did_you_mean
 from ..fields import BitSelection, Frozen, LayerSelection, bit_positions, integer, selected_bits
-from .ecc import SECDED, Code, parity
+from .ecc import Code, code_of
 from .layout import MemorySettings, Packing
 from .schemes import SCHEMES
 
@@ -54,9 +54,7 @@ class ProtectionRule(Frozen):
     @property
     def code(self) -> Optional[Code]:
         """The code of a memory word; None for ``tmr`` and ``none``."""
-        if self.scheme == "parity":
-            return parity(self.data_bits)
-        return SECDED.get(self.scheme)
+        return code_of(self.scheme, self.data_bits)
 
     def protects(self, site: str) -> bool:
         return self.layers.includes(site)

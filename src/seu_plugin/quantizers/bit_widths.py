@@ -20,7 +20,8 @@ from torch import nn
 from rfquant_hooks.contract import BitWidths
 
 from ..errors import BitWidthError, did_you_mean
-from .sites import clean_name, is_quantized
+from .names import clean_name
+from .sites import is_quantized
 
 PathLike = Union[str, "Path"]
 
@@ -31,6 +32,8 @@ def read_bit_widths(json_path: PathLike, config_index: int = 0) -> BitWidths:
     Raises BitWidthError, naming the file and the place in it, if the file is missing, is not
     JSON, lacks a key, has no such index, or lists anything but integers of equal number.
     """
+    if not isinstance(json_path, (str, Path)):
+        raise BitWidthError(f"json_path: must be a path; received {json_path!r}")
     path = Path(json_path)
     data = _read_json(path)
     if not isinstance(data, dict) or not isinstance(data.get("configurations"), list):

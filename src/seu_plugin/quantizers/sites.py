@@ -6,6 +6,7 @@ A quantized layer is recognized by what the injector needs of it, not by its cla
 
 from __future__ import annotations
 
+import numbers
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
@@ -17,9 +18,8 @@ from ..errors import ConfigError, SiteError, did_you_mean
 from ..fields import LayerSelection
 from ..memory.codecs import codec
 from ..settings.injection import InjectionSettings
-
-#: Wrappers whose one child is the model: DistributedDataParallel, DataParallel, torch.compile.
-_WRAPPERS = ("module", "_orig_mod")
+from .names import site_name, unwrap
+from .storage import check_memory_of_its_own, overlapping
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,14 @@ class Site:
                 "call setup_model_with_bit_width_config (or the host's set_bit_width) first, or "
                 "exclude it"
             )
-        width = bits[0]
-        if isinstance(width, (list, tuple)):
+        if not isinstance(bits, (list, tuple)) or not bits:
+            raise SiteError(
+                f"layer {self.name!r}: its bits must be (width of weights, width of activations); "
+                f"received {bits!r}"
+            )
+        if isinstance(bits[0], (list, tuple)):
             return None
-        width = int(width)
-        check_width(self.name, width)
-        return width
+        return checked_width(self.name, bits[0])
 
     @property
     def width_if_set(self) -> Optional[int]:
@@ -69,14 +71,15 @@ class Site:
         """The largest width that the site offers; 16 if it does not say."""
         fixed = getattr(self.layer, "fixed_bits", None)
         if fixed is not None:
-            return int(fixed[0])
+            return self.width or 16
         offered: Tuple[int, ...] = tuple(getattr(self.quantizer, "bit_list", ()) or ())
         return max(offered) if offered else 16
 
     def step_size(self, width: int) -> torch.Tensor:
-        """Detached step size at ``width``: one element, or one per output channel.
+        """Detached step size at ``width``: one element, or as many dimensions as the weight has,
+        each of its size or of 1; per output channel if the quantizer gives a list.
 
-        Raises SiteError if the quantizer has none to read.
+        Raises SiteError if the quantizer has none to read, or none of such a shape.
         """
         read = getattr(self.quantizer, "get_scale", None)
         try:
@@ -88,38 +91,43 @@ class Site:
                 f"site {self.name!r}: cannot read the step size of its quantizer "
                 f"{type(self.quantizer).__name__} (no get_scale(bits)); exclude the layer"
             )
-        scale = scale.detach()
-        if scale.numel() not in (1, self.layer.weight.shape[0]):
+        return self._along_weight(scale.detach())
+
+    def _along_weight(self, scale: torch.Tensor) -> torch.Tensor:
+        if scale.numel() == 1:
+            return scale
+        shape, found = tuple(self.layer.weight.shape), scale
+        if scale.dim() == 1:
+            lists = [1] * len(shape)
+            lists[_output_axis(self.layer)] = scale.numel()
+            found = scale.reshape(lists)
+        if found.dim() != len(shape) or any(n not in (1, m) for n, m in zip(found.shape, shape)):
             raise SiteError(
                 f"site {self.name!r}: step size of shape {tuple(scale.shape)} is neither per "
-                f"tensor nor per output channel of a weight {tuple(self.layer.weight.shape)}"
+                f"tensor nor per channel of a weight {shape}"
             )
-        return scale
+        return found
 
 
-def check_width(name: str, width: int) -> None:
-    """Raise SiteError for a width that is no quantized memory."""
-    if not 1 <= width <= 16:
+def _output_axis(layer: Any) -> int:
+    """Which dimension of the weight counts output channels."""
+    return 1 if isinstance(layer, nn.modules.conv._ConvTransposeNd) else 0
+
+
+def checked_width(name: str, width: Any) -> int:
+    """``width`` as an integer. Raises SiteError for what is none (a fraction, a text), or for a
+    width that is no quantized memory."""
+    whole = width
+    if isinstance(width, torch.Tensor) and width.numel() == 1 and not width.is_floating_point():
+        whole = width.item()
+    if isinstance(whole, bool) or not isinstance(whole, numbers.Integral):
+        raise SiteError(f"layer {name!r} runs at width {width!r}, which is not an integer")
+    whole = int(whole)
+    if not 1 <= whole <= 16:
         raise SiteError(
-            f"layer {name!r} runs at width {width}: quantized memory has widths 1 to 16"
+            f"layer {name!r} runs at width {whole}: quantized memory has widths 1 to 16"
         )
-
-
-def clean_name(name: str) -> str:
-    """A dotted path without the wrappers in it: maps do not depend on them."""
-    parts = name.split(".")
-    while parts[0] in _WRAPPERS:
-        del parts[0]
-    # Further in, "module" may be a module's own name.
-    return ".".join(part for part in parts if part != "_orig_mod")
-
-
-def unwrap(model: nn.Module) -> nn.Module:
-    """The model inside DistributedDataParallel, DataParallel or torch.compile wrappers."""
-    for wrapper in _WRAPPERS:
-        if [name for name, _ in model.named_children()] == [wrapper]:
-            return unwrap(getattr(model, wrapper))
-    return model
+    return whole
 
 
 def is_quantized(module: nn.Module) -> bool:
@@ -134,7 +142,7 @@ def is_quantized(module: nn.Module) -> bool:
 
 def all_sites(model: nn.Module) -> List[Site]:
     """Every site of ``model``, in ``named_modules`` order."""
-    found = [(clean_name(n), m) for n, m in model.named_modules() if is_quantized(m)]
+    found = [(site_name(n), m) for n, m in model.named_modules() if is_quantized(m)]
     return [Site(name, layer, layer.quan_w_fn) for name, layer in found]
 
 
@@ -142,7 +150,7 @@ def select_sites(model: nn.Module, layers: LayerSelection) -> Tuple[Site, ...]:
     """The sites of ``model`` that match ``layers``, in ``named_modules`` order.
 
     Raises SiteError if the model has no quantized layer, a pattern matches none, nothing is
-    left, or two sites share one quantizer.
+    left, two sites share a quantizer or memory, or a weight has no values to upset.
     """
     sites = all_sites(model)
     names = [site.name for site in sites]
@@ -165,6 +173,10 @@ def select_sites(model: nn.Module, layers: LayerSelection) -> Tuple[Site, ...]:
             if other is not site:
                 thing = f"weight {what}".strip()
                 raise SiteError(f"sites {other.name!r} and {site.name!r} share one {thing}")
+        check_memory_of_its_own(f"weight of site {site.name!r}", site.layer.weight)
+    shared = overlapping((site.name, site.layer.weight) for site in selected)
+    if shared is not None:
+        raise SiteError(f"sites {shared[0]!r} and {shared[1]!r} have weights in one memory")
     return selected
 
 

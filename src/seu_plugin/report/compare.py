@@ -9,6 +9,7 @@ from rich.table import Table
 
 from ..analysis.summary import Difference
 from ..errors import ConfigError
+from ..files import write_whole
 from .figures import comparison_curves
 
 
@@ -36,7 +37,4 @@ def draw(picture: Path, rows: Sequence[Difference], first: Path, second: Path) -
     """Write the two curves as a PNG. Raises ConfigError if ``picture`` is none or cannot be."""
     if picture.suffix != ".png":
         raise ConfigError(f"--picture: must end in .png; received {str(picture)!r}")
-    try:
-        picture.write_bytes(comparison_curves(rows, str(first), str(second)))
-    except OSError as error:
-        raise ConfigError(f"--picture: cannot write {picture} ({error.strerror})") from error
+    write_whole(picture, comparison_curves(rows, str(first), str(second)))

@@ -8,10 +8,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Sequence
 
-from ..analysis.results import write_whole
 from ..analysis.summary import BerSummary, Summary
 from ..analysis.trials import TrialResult
 from ..errors import ConfigError
+from ..files import write_whole
 
 _QUANTILES = ("q05", "q25", "q50", "q75", "q95")
 _SUFFIXES = (".csv", ".parquet")
@@ -63,9 +63,9 @@ def write_table(path: Path, results: Sequence[TrialResult], golden: TrialResult)
         if path.suffix == ".csv":
             write_whole(path, table.to_csv(index=False, lineterminator="\n"))
         else:
-            table.to_parquet(path, index=False)
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot write ({error.strerror or error})") from error
+            parquet = io.BytesIO()
+            table.to_parquet(parquet, index=False)
+            write_whole(path, parquet.getvalue())
     except ImportError as error:
         raise ConfigError(
             f"{path}: needs pandas and pyarrow: pip install 'seu-plugin[export]'"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
-from typing import Sequence
+from typing import Any, Sequence
 
 from ..analysis.folders import merged, summary_of
-from ..analysis.results import TRIALS, write_whole
+from ..analysis.rows import TRIALS
 from ..analysis.summary import Summary
+from ..files import make_folder, write_whole
 from .export import write_summary_csv
 from .figures import ber_curve, mission_curve, sensitivity_map
 from .page import report_page
@@ -19,16 +21,29 @@ def write_report(folders: Sequence[Path], output: Path) -> Summary:
     sensitivity.png, as far as the campaign has them."""
     manifest, golden, rows = merged(folders)
     summary = summary_of(folders)
-    output.mkdir(parents=True, exist_ok=True)
-    write_whole(output / "summary.json", json.dumps(summary.document(), indent=2) + "\n")
+    make_folder(output)
+    write_whole(output / "summary.json", strict_json(summary.document()))
     write_summary_csv(output / "summary.csv", summary)
     if summary.bers:
-        (output / "ber_curve.png").write_bytes(ber_curve(summary, rows))
+        write_whole(output / "ber_curve.png", ber_curve(summary, rows))
     for mission in summary.missions[:1]:
-        (output / "mission.png").write_bytes(mission_curve(mission, golden.metrics[0]))
+        write_whole(output / "mission.png", mission_curve(mission, golden.metrics[0]))
     picture = sensitivity_map(summary)
     if picture is not None:
-        (output / "sensitivity.png").write_bytes(picture)
+        write_whole(output / "sensitivity.png", picture)
     sources = [str(folder / TRIALS) for folder in folders]
     write_whole(output / "report.html", report_page(manifest, summary, rows, sources))
     return summary
+
+
+def strict_json(document: Any) -> str:
+    """A document of numbers as JSON, which has none that are infinite or NaN: null stands there."""
+    return json.dumps(_finite(document), indent=2, allow_nan=False) + "\n"
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -20,8 +20,12 @@ class BerSchedule(Frozen):
         None, ge=0.0, le=1.0, description="BER up to first_epoch; constant: in every epoch"
     )
     end: Optional[float] = Field(None, ge=0.0, le=1.0, description="BER from last_epoch on")
-    first_epoch: StrictInt = Field(0, ge=0, description="epoch in which the BER begins to change")
-    last_epoch: Optional[StrictInt] = Field(None, ge=0, description="epoch that reaches end")
+    first_epoch: StrictInt = Field(
+        0, ge=0, lt=1 << 32, description="epoch in which the BER begins to change"
+    )
+    last_epoch: Optional[StrictInt] = Field(
+        None, ge=0, lt=1 << 32, description="epoch that reaches end"
+    )
     steps: Optional[Mapping[int, float]] = Field(
         None,
         description="first epoch of each step and its BER, for example {0: 0, 20: 1e-3}; "

@@ -12,6 +12,8 @@ from ..fields import Frozen, OneOrMany, integer, number
 
 #: BERs of a campaign that names none, and no ``ber`` beside it.
 GRID = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
+#: Trials, and processes or threads, beyond which a number is a slip of the keyboard.
+MOST, MOST_PROCESSES = 1_000_000, 1024
 
 
 class Until(Frozen):
@@ -23,7 +25,9 @@ class Until(Frozen):
     confidence: Optional[float] = Field(
         None, gt=0.5, lt=1.0, description="of that interval; null: the campaign's"
     )
-    max_trials: StrictInt = Field(1000, ge=2, description="at most so many trials for each BER")
+    max_trials: StrictInt = Field(
+        1000, ge=2, le=MOST, description="at most so many trials for each BER"
+    )
 
     _numbers = field_validator("margin", mode="before")(lambda value: number(value))
 
@@ -37,10 +41,13 @@ class Sensitivity(Frozen):
     trials: StrictInt = Field(
         20,
         ge=2,
+        le=MOST,
         description="trials for each stratum; one that has no more words than this is "
         "searched exhaustively if upsets is 1",
     )
-    upsets: StrictInt = Field(1, ge=1, description="upsets in each trial, all in its stratum")
+    upsets: StrictInt = Field(
+        1, ge=1, lt=1 << 32, description="upsets in each trial, all in its stratum"
+    )
     ber: Optional[float] = Field(
         None,
         gt=0.0,
@@ -128,7 +135,7 @@ class CampaignSettings(Frozen):
     ber: Optional[Annotated[Tuple[float, ...], OneOrMany()]] = Field(
         None, description="grid of BERs; null: the section's ber, or else 1e-6 ... 1e-2"
     )
-    trials: StrictInt = Field(20, ge=2, description="trials (fault maps) for each BER")
+    trials: StrictInt = Field(20, ge=2, le=MOST, description="trials (fault maps) for each BER")
     until: Optional[Until] = Field(
         None, description="add trials to each BER until its mean is known to a margin"
     )
@@ -161,11 +168,15 @@ class CampaignSettings(Frozen):
     workers: StrictInt = Field(
         1,
         ge=1,
+        le=MOST_PROCESSES,
         description="processes that each start the host once and then run trials; 1 with "
         "engine local: this process",
     )
     threads: Optional[StrictInt] = Field(
-        None, ge=1, description="CPU threads of each worker; null: all cores, shared out"
+        None,
+        ge=1,
+        le=MOST_PROCESSES,
+        description="CPU threads of each worker; null: all cores, shared out",
     )
     ray: RayResources = Field(RayResources(), description="what a Ray worker takes")
     shard: Optional[StrictStr] = Field(

@@ -69,7 +69,10 @@ class InjectionSettings(Frozen):
         None, description="of mode mbu: the clusters; ber is the expected number of upsets a bit"
     )
     upsets: StrictInt = Field(
-        1, ge=1, description="of mode exact_count: upsets in the selected sites together"
+        1,
+        ge=1,
+        lt=1 << 32,
+        description="of mode exact_count: upsets in the selected sites together",
     )
     memory: MemorySettings = Field(
         MemorySettings(), description="where bits lie, for clusters and protection"

@@ -17,12 +17,11 @@ from pydantic import (
 
 from ..errors import ConfigError, did_you_mean
 from ..faults.rates import ber_after
-from ..fields import Frozen
+from ..fields import Frozen, shown
 from .ber_schedule import BerSchedule
 from .campaign import GRID, CampaignSettings
 from .injection import InjectionSettings, check_rates
-
-SECTION = "fault_injection"
+from .place import SECTION as SECTION
 
 Settings = TypeVar("Settings", bound="InjectionSettings")
 
@@ -162,7 +161,7 @@ class FaultInjectionSection(InjectionSettings):
 def parse_section(raw: Any) -> FaultInjectionSection:
     """The validated section. Raises ConfigError, one line for each mistake."""
     if not isinstance(raw, Mapping):
-        raise ConfigError(f"{SECTION}: must be a mapping of settings; received {raw!r}")
+        raise ConfigError(f"{SECTION}: must be a mapping of settings; received {shown(raw)}")
     if raw.get("enabled") is False:
         raw = {"ber": 0.0, **raw}  # a section that is off need not be complete
     return _parse(FaultInjectionSection, raw, SECTION)
@@ -184,9 +183,12 @@ def _parse(model: Type[Settings], raw: Mapping[str, Any], root: str) -> Settings
         # A list with a bad element is not empty, whatever is left of it.
         mistakes = [e for e in mistakes if e["type"] != "too_short" or not e["input"]]
         lines = [_line(model, root, e) for e in mistakes]
-        raise ConfigError("\n".join(lines)) from None
+        more = [f"and {len(lines) - MOST_LINES} more mistakes"] if len(lines) > MOST_LINES else []
+        raise ConfigError("\n".join([*lines[:MOST_LINES], *more])) from None
 
 
+#: Mistakes that are told at once.
+MOST_LINES = 10
 #: What pydantic's kinds of mistakes mean to a writer of YAML.
 _MEANING = {
     "bool_type": "must be true or false",
@@ -206,7 +208,7 @@ def _line(model: Any, root: str, error: Any) -> str:
     if kind == "extra_forbidden":
         allowed = _fields(model, keys[:-1])
         return (
-            f"{path}: unknown key; received {received!r}{did_you_mean(keys[-1], allowed)} "
+            f"{path}: unknown key; received {shown(received)}{did_you_mean(keys[-1], allowed)} "
             f"(allowed are {', '.join(allowed)})"
         )
     if kind == "missing":
@@ -223,8 +225,8 @@ def _line(model: Any, root: str, error: Any) -> str:
     if kind == "literal_error":
         allowed = re.findall(r"[\w.]+", str(error["ctx"]["expected"]).replace(" or ", " "))
         message = f"allowed are {', '.join(allowed)}"
-        hint = did_you_mean(str(received), allowed)
-    return f"{path}: {message[0].lower()}{message[1:]}; received {received!r}{hint}"
+        hint = did_you_mean(shown(received), allowed) if isinstance(received, str) else ""
+    return f"{path}: {message[0].lower()}{message[1:]}; received {shown(received)}{hint}"
 
 
 def _fields(model: Any, keys: List[str]) -> List[str]:

@@ -13,7 +13,8 @@ import torch
 import toy
 from seu_plugin import Campaign, FaultInjector
 from seu_plugin.analysis.folders import summary_of
-from seu_plugin.analysis.results import MANIFEST, TRIALS, read_rows
+from seu_plugin.analysis.manifest import MANIFEST
+from seu_plugin.analysis.rows import TRIALS, read_rows
 
 DATA = Path(__file__).resolve().parents[2] / "data"
 FOLDERS = sorted(path.parent for path in DATA.glob(f"campaigns-*/*/{MANIFEST}"))

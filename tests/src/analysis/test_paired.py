@@ -8,7 +8,7 @@ import toy
 from seu_plugin import Campaign
 from seu_plugin.analysis.intervals import t_interval
 from seu_plugin.analysis.paired import differences, paired
-from seu_plugin.analysis.results import TRIALS, read_rows
+from seu_plugin.analysis.rows import TRIALS, read_rows
 from seu_plugin.commands import cli
 from seu_plugin.errors import ConfigError
 
@@ -48,8 +48,11 @@ def test_differences_are_paired_by_fault_map(campaign):
     assert (golden.ber, golden.difference) == (0.0, 0.0)
     assert row.difference == pytest.approx(np.mean(b) - np.mean(a))
     assert row.interval == pytest.approx(t_interval([y - x for x, y in zip(a, b)], 0.95))
-    printed = CliRunner().invoke(cli, ["compare", str(plain), str(guarded)]).output
+    picture = plain / "c.png"
+    command = ["compare", str(plain), str(guarded), "--picture", str(picture)]
+    printed = CliRunner().invoke(cli, command).output
     assert "golden" in printed and f"{row.difference:+.2f}" in printed
+    assert f"picture: {picture}" in printed and picture.read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize(

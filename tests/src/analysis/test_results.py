@@ -6,22 +6,27 @@ from pathlib import Path
 
 import pytest
 
-from seu_plugin.analysis.results import (
-    MANIFEST,
-    TRIALS,
-    ResultStore,
-    _lock,
-    check_folder,
-    check_same_campaign,
-    read_manifest,
-    read_rows,
-    write_whole,
-)
+from seu_plugin.analysis.manifest import MANIFEST, check_same_campaign, read_manifest
+from seu_plugin.analysis.results import ResultStore, check_folder, lock
+from seu_plugin.analysis.rows import TRIALS, read_rows
 from seu_plugin.analysis.trials import Trial, TrialResult
 from seu_plugin.errors import ConfigError
+from seu_plugin.files import write_whole
 
-IDENTITY = {"seed": 1, "section": {"bits": "all", "layers": {"include": ["*"]}}}
-PLAN = {"identity": IDENTITY, "shard": "0/1", "plan": {"trials": 2}, "started": "then"}
+IDENTITY = {
+    "seed": 1,
+    "section": {"bits": "all", "layers": {"include": ["*"]}},
+    "widths": {"fc": [8]},
+    "model": "abc",
+}
+PLAN = {
+    "format": 1,
+    "identity": IDENTITY,
+    "seed": 1,
+    "shard": "0/1",
+    "plan": {"trials": 2},
+    "started": "then",
+}
 GOLDEN = TrialResult(Trial(0), (98.0,))
 ROWS = [TrialResult(Trial(i, 0.1), (90.0 + i,)) for i in range(3)]
 
@@ -195,5 +200,5 @@ def test_a_folder_in_use_is_found_and_several_may_look(tmp_path):
         check_folder(tmp_path)
     store.close()
     with (tmp_path / TRIALS).open("ab") as other:
-        _lock(other, tmp_path, shared=True)
+        lock(other, tmp_path, shared=True)
         check_folder(tmp_path)

@@ -1,13 +1,10 @@
-"""Trials have names, and rows that survive JSON."""
-
-import json
+"""Trials have names, each its own."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seu_plugin.analysis.trials import GOLDEN, Outcomes, Trial, TrialResult, grid, same, stratum
-from seu_plugin.errors import ConfigError
+from seu_plugin.analysis.trials import GOLDEN, Trial, TrialResult, grid, same, stratum
 
 
 @pytest.mark.parametrize(
@@ -38,40 +35,11 @@ trials = st.one_of(
         st.booleans(),
     ),
 )
-results = st.builds(
-    TrialResult,
-    trials,
-    st.lists(st.floats(0, 100), min_size=1, max_size=3).map(tuple),
-    st.integers(0),
-    st.integers(0),
-    st.integers(0),
-    st.dictionaries(st.sampled_from(["conv1", "fc"]), st.integers(1, 9)),
-    st.one_of(st.none(), st.builds(Outcomes, *[st.integers(0, 9)] * 4)),
-    st.booleans(),
-    st.floats(0, 9),
-)
-
-
-@given(results)
-def test_a_row_survives_json(result):
-    assert TrialResult.from_row(json.loads(json.dumps(result.row()))) == result
 
 
 @given(trials, trials)
 def test_different_trials_have_different_ids(one, other):
     assert (one == other) == (one.id == other.id)
-
-
-def test_a_row_that_lies_about_its_id_is_an_error():
-    row = {**TrialResult(Trial(1, 0.1), (9.0,)).row(), "id": "0.1:2"}
-    with pytest.raises(ConfigError, match=r"id '0\.1:2' describes trial '0\.1:1'"):
-        TrialResult.from_row(row)
-
-
-@pytest.mark.parametrize("row", [{}, {"id": "golden"}])
-def test_what_is_no_row_is_an_error(row):
-    with pytest.raises(ConfigError, match="not a trial of a campaign"):
-        TrialResult.from_row(row)
 
 
 def test_the_time_taken_does_not_make_a_result_another():

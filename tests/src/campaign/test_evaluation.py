@@ -31,7 +31,7 @@ class Work:
         self.runs += 1
         with torch.no_grad():
             output = self.model(IMAGES)
-        return PhaseOutcome(output, (float(output.double().sum()),))
+        return PhaseOutcome(output, (toy.percent(output),))
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def alone(model, trial, **section):
     """The accuracy of a trial that is run by an injector of its own."""
     injector = FaultInjector(model, ber=trial.ber, seed=3, trial=trial.number, **section)
     with injector, torch.no_grad():
-        return float(model(IMAGES).double().sum()), injector.statistics()
+        return toy.percent(model(IMAGES)), injector.statistics()
 
 
 def test_each_trial_is_as_if_run_alone(model, work):

@@ -14,7 +14,7 @@ import torch
 import toy
 from seu_plugin import Campaign
 from seu_plugin.analysis.folders import merged, summary_of
-from seu_plugin.analysis.results import TRIALS, read_rows
+from seu_plugin.analysis.rows import TRIALS, read_rows
 from seu_plugin.analysis.trials import same
 from seu_plugin.errors import ConfigError, InjectionError, SiteError
 from seu_plugin.report.files import write_report

@@ -68,7 +68,7 @@ def test_later_files_win(config):
     "text,message",
     [
         ("fault_injection: {bre: 1}", "fault_injection.bre: unknown key; received 1; did you mean"),
-        ("fault_injectoin: {ber: 1}", "has no section fault_injection; is 'fault_injectoin' meant"),
+        ("fault_injectoin: {ber: 1}", "fault_injectoin: unknown section; did you mean"),
         ("a: [", "is not YAML"),
         ("[]", "must be a mapping"),
         ("fault_injection: {ber: 0, bit_width_config: {path: no.json}}", "no.json: cannot read"),

@@ -9,7 +9,8 @@ import torch
 import made_up
 import toy
 from rfquant_hooks.contract import BitWidths, Phase, PhaseOutcome
-from seu_plugin.analysis.results import TRIALS, read_manifest, read_rows
+from seu_plugin.analysis.manifest import read_manifest
+from seu_plugin.analysis.rows import TRIALS, read_rows
 from seu_plugin.errors import BitWidthError, ConfigError
 from seu_plugin.host.campaign import host_silenced, write_scalars
 from seu_plugin.host.runtime import Runtime
@@ -57,7 +58,7 @@ class Host:
         with torch.no_grad():
             out = self.model(IMAGES)
         print("a line of the host")
-        return PhaseOutcome(out, (float(out.double().sum()),))
+        return PhaseOutcome(out, (toy.percent(out),))
 
     def validate(self, widths=None, **arguments):
         return self.plugin.rfquant_run_phase(

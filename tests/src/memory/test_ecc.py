@@ -6,8 +6,9 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from seu_plugin.memory.ecc import SECDED, parity
+from seu_plugin.memory.ecc import SECDED, code_of, parity
 from seu_plugin.memory.residual import residual
+from seu_plugin.memory.schemes import SCHEMES
 
 
 def patterns(code, upsets):
@@ -111,3 +112,11 @@ def test_residual_word_failures_follow_the_binomial_closed_form(code, ber):
     for name, p in expected.items():
         z = (seen[name].sum() - words * p) / math.sqrt(words * p * (1 - p) + 1e-9)
         assert abs(z) < 4, (name, z)
+
+
+def test_every_scheme_but_none_and_tmr_has_a_code():
+    codes = {scheme: code_of(scheme, 32) for scheme in SCHEMES}
+    assert {scheme for scheme, code in codes.items() if code is None} == {"none", "tmr"}
+    assert all(code.name == scheme for scheme, code in codes.items() if code is not None)
+    with pytest.raises(KeyError):
+        code_of("bch", 32)

@@ -7,7 +7,8 @@ from torch import nn
 import toy
 from seu_plugin.errors import SiteError
 from seu_plugin.fields import LayerSelection
-from seu_plugin.quantizers.sites import all_sites, clean_name, select_sites, unwrap
+from seu_plugin.quantizers.names import clean_name, unwrap
+from seu_plugin.quantizers.sites import all_sites, select_sites
 
 
 def names(model, **selection):
@@ -113,5 +114,5 @@ def test_unreadable_step_size_is_an_error():
 def test_step_size_of_odd_shape_is_an_error():
     model = toy.net()
     model.conv2.quan_w_fn.get_scale = lambda bits: torch.ones(3)
-    with pytest.raises(SiteError, match="neither per tensor nor per output channel"):
+    with pytest.raises(SiteError, match="neither per tensor nor per channel"):
         all_sites(model)[1].step_size(4)

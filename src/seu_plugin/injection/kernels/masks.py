@@ -1,7 +1,7 @@
 """Stream v1 on a GPU (Triton): the masks of a whole site, without waiting for the device.
 
-The same set of bits as :func:`seu_plugin.fault_map.draw_fault_map`, by integer arithmetic only.
-The number of upsets comes from the host, which draws it from the stream's first word.
+The same set of bits as :func:`~seu_plugin.faults.fault_map.draw_fault_map`, by integer arithmetic
+only. The number of upsets comes from the host, which draws it from the stream's first word.
 """
 
 from __future__ import annotations

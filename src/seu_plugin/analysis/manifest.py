@@ -1,0 +1,110 @@
+"""``manifest.json``: what a campaign was, read by every later version. No torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional
+
+from pydantic import BaseModel, ConfigDict, StrictInt, StrictStr, ValidationError, field_validator
+
+from ..errors import ConfigError
+from ..fields import first_mistake
+from ..files import read_json
+from ..settings.campaign import CampaignSettings
+
+MANIFEST = "manifest.json"
+#: The format that this version writes; it reads all up to it.
+FORMAT = 1
+
+
+class _Lenient(BaseModel):
+    """Fields of later versions are kept, and not looked at."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class Identity(_Lenient):
+    """What must agree for two results to belong together."""
+
+    section: Dict[str, Any]
+    seed: StrictInt
+    widths: Dict[str, List[StrictInt]]
+    model: StrictStr
+
+
+class Manifest(_Lenient):
+    """The fields that are read again."""
+
+    format: StrictInt
+    identity: Identity
+    shard: StrictStr = "0/1"
+    seed: StrictInt
+    plan: Dict[str, Any]
+    strata: Dict[str, StrictInt] = {}
+    extra_bits: StrictInt = 0
+    versions: Dict[str, Any] = {}
+    started: Optional[StrictStr] = None
+    device: Optional[StrictStr] = None
+    threads: StrictInt = 1
+    command: Optional[List[StrictStr]] = None
+    cwd: Optional[StrictStr] = None
+    host: Optional[StrictStr] = None
+
+    @field_validator("plan")
+    @classmethod
+    def _of_a_campaign(cls, value: Dict[str, Any]) -> Dict[str, Any]:
+        try:
+            CampaignSettings(**value)
+        except ValidationError as error:
+            raise ValueError(first_mistake(error)) from None
+        return value
+
+
+def read_manifest(folder: Path) -> Dict[str, Any]:
+    """The manifest of a folder. Raises ConfigError, naming file and field, if the folder holds no
+    campaign, a damaged one, or one of a later version."""
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise ConfigError(f"{folder}: is not the folder of a campaign (it has no {MANIFEST})")
+    manifest = read_json(path)
+    if not isinstance(manifest, dict):
+        raise ConfigError(f"{path}: must be a JSON object")
+    found = manifest.get("format")
+    if isinstance(found, int) and found > FORMAT:
+        raise ConfigError(
+            f"{path}: format: is {found}, of a later version of seu-plugin (this one reads up to "
+            f"{FORMAT}); update it"
+        )
+    try:
+        known = Manifest.model_validate(manifest)
+    except ValidationError as error:
+        raise ConfigError(f"{path}: {first_mistake(error)}") from None
+    return known.model_dump()
+
+
+def check_same_campaign(
+    there: Mapping[str, Any], identity: Mapping[str, Any], folder: Path, shard: Optional[str] = None
+) -> None:
+    """Raise ConfigError, naming what differs, unless the manifest ``there`` is of the campaign
+    with this ``identity`` (or a part of one) and, if given, of this shard of it."""
+    known = there.get("identity", {})
+    one, two = _flat({key: known.get(key) for key in identity}), _flat(identity)
+    different = sorted(key for key in {*one, *two} if one.get(key, two) != two.get(key, one))
+    if shard is not None and there.get("shard") != shard:
+        different.append("shard")
+    if different:
+        raise ConfigError(
+            f"output: {folder} holds another campaign; it differs in {', '.join(different)}: "
+            "choose another folder, or remove this one"
+        )
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> Dict[str, Any]:
+    """Nested mappings as one with dotted keys."""
+    flat: Dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            flat.update(_flat(value, f"{prefix}{key}."))
+        else:
+            flat[prefix + key] = value
+    return flat

@@ -1,0 +1,32 @@
+"""Whether what settings ask for fits the sites' memory. Asked before any forward."""
+
+from __future__ import annotations
+
+from typing import Sequence
+
+from ..errors import ConfigError, SiteError
+from ..faults.fault_map import BITS_LIMIT
+from ..faults.site_memory import SiteMemory
+from ..fields import selected_bits
+from ..quantizers.sites import Site
+from ..settings.injection import InjectionSettings
+
+
+def check_memory(sites: Sequence[Site], settings: InjectionSettings) -> None:
+    """Raise ConfigError if codes, clusters or upsets do not fit the sites' memory, before any
+    forward: at the width that each is set to, or else the widest that it offers. Raises SiteError
+    for a site that is too large for a fault map."""
+    stored = 0
+    for site in sites:
+        width = site.width_if_set or site.widest
+        if site.words * width >= BITS_LIMIT:
+            raise SiteError(
+                f"site {site.name!r}: {site.words:,} words of {width} bits; a site must be "
+                "smaller than 2**32 bits"
+            )
+        SiteMemory(site.name, site.words, width, settings)
+        stored += site.words * bin(selected_bits(settings.bits, width)).count("1")
+    if settings.mode == "exact_count" and settings.upsets > stored:
+        raise ConfigError(
+            f"upsets: is {settings.upsets:,}, but the selected sites have {stored:,} bits"
+        )

@@ -1,0 +1,115 @@
+"""What the text of a YAML file says that the mapping read from it does not any more. No torch.
+
+YAML takes the last of two equal keys without a word, and reads 0x1, 017 and 1:30 as 1, 15 and 90.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, Dict, Iterable, Iterator, List, Tuple
+
+import yaml
+
+from ..errors import ConfigError
+from ..fields import shown
+from ..files import read_text
+from .place import SECTION
+
+#: Bytes that a configuration may have.
+LARGEST = 1 << 20
+_DECIMAL = re.compile(r"[+-]?(\d[\d]*\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_OCTAL = re.compile(r"[+-]?0\d+")
+
+
+def load_yaml(path: Path) -> Dict[str, Any]:
+    """A configuration, with its section checked as by :func:`check_text`. Raises ConfigError."""
+    text = read_text(path, LARGEST)
+    try:
+        data = yaml.safe_load(text)
+    except RecursionError:
+        raise ConfigError(f"{path}: is nested too deeply") from None
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date or number that is none
+        raise ConfigError(f"{path}: is not YAML ({' '.join(str(error).split())})") from error
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path}: must be a mapping of settings")
+    _check(path, text)
+    return data
+
+
+def check_text(path: Path) -> None:
+    """Raise ConfigError if the file's section has a key twice, naming both lines, or a number
+    that is not decimal. What is no YAML file, or has no section, is somebody else's."""
+    try:
+        text = read_text(path, LARGEST)
+    except ConfigError:
+        return
+    if SECTION in text:
+        _check(path, text)
+
+
+def sources(arguments: Iterable[str]) -> List[Path]:
+    """The YAML files among the arguments of a program."""
+    return [Path(a) for a in arguments if a.endswith((".yaml", ".yml")) and Path(a).is_file()]
+
+
+def _check(path: Path, text: str) -> None:
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except (yaml.YAMLError, RecursionError):
+        return  # said by whoever loads it
+    for key, value in _pairs(root):
+        if key.value == SECTION:
+            _check_keys(path, value, SECTION)
+    _check_twice(path, root, "", only=SECTION)
+
+
+def _pairs(node: Any) -> List[Tuple[Any, Any]]:
+    return node.value if isinstance(node, yaml.MappingNode) else []
+
+
+def _children(node: Any, place: str) -> Iterator[Tuple[Any, str]]:
+    for key, value in _pairs(node):
+        yield value, f"{place}.{key.value}"
+    if isinstance(node, yaml.SequenceNode):
+        for position, value in enumerate(node.value):
+            yield value, f"{place}[{position}]"
+
+
+def _check_keys(path: Path, node: Any, place: str) -> None:
+    waiting, seen = [(node, place)], set()
+    while waiting:
+        node, place = waiting.pop()
+        if id(node) in seen:  # an alias
+            continue
+        seen.add(id(node))
+        _check_twice(path, node, place)
+        if isinstance(node, yaml.ScalarNode):
+            _check_number(path, node, place)
+        waiting += _children(node, place)
+
+
+def _check_twice(path: Path, node: Any, place: str, only: str = "") -> None:
+    lines: Dict[str, int] = {}
+    for key, _ in _pairs(node):
+        line = key.start_mark.line + 1
+        if key.value in lines and only in ("", key.value):
+            name = f"{place}.{key.value}".lstrip(".")
+            raise ConfigError(
+                f"{path}: {name} stands twice, in line {lines[key.value]} and in line {line}: YAML "
+                "takes the last; keep one"
+            )
+        if isinstance(key.value, str):
+            lines.setdefault(key.value, line)
+
+
+def _check_number(path: Path, node: Any, place: str) -> None:
+    text = str(node.value)
+    number = node.tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+    if not number or text.lstrip("+-").lower() in (".inf", ".nan"):
+        return
+    if not _DECIMAL.fullmatch(text) or (_OCTAL.fullmatch(text) and text.strip("+-0")):
+        raise ConfigError(
+            f"{path}, line {node.start_mark.line + 1}: {place}: must be a decimal number; received "
+            f"{shown(text)}, which YAML reads as another"
+        )
