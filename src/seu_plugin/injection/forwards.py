@@ -30,6 +30,10 @@ _MAKERS = {
 }
 
 
+class _NoCode(InjectionError, AttributeError):
+    """So that ``hasattr`` is answered, too."""
+
+
 class Hold:
     """What the forwards that one injector has taken over share: its name, and a lock.
 
@@ -115,6 +119,11 @@ class TakenForward:
 
     def run(self, *args: Any, **kwargs: Any) -> Any:
         raise NotImplementedError
+
+    @property
+    def __code__(self) -> Any:
+        """What torch.export looks at first."""
+        raise _NoCode(f"{self.hold.owner}: a model under upsets cannot be exported: disable first")
 
     def check_held(self) -> None:
         """Raise InjectionError unless the module's forward is still this one."""
