@@ -218,7 +218,9 @@ class InjectorTest:
 
         sites = injector.statistics()
         if rank() == 0:
-            Console(width=100).print(injection_table(list(sites.values()), injector.seed))
+            Console(width=100).print(
+                injection_table(list(sites.values()), injector.settings.amount, injector.seed)
+            )
         labels = torch.cat([labels for _, labels in batches])
         self._differences(torch.cat(clean), torch.cat(faulted), labels)
         made = sum(s.upsets for s in sites.values())

@@ -15,6 +15,7 @@ from .contract import (
     Phase,
     PhaseOutcome,
     PluginError,
+    Stopped,
     hookimpl,
     hookspec,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "PhaseOutcome",
     "PluginError",
     "Session",
+    "Stopped",
     "create_manager",
     "hookimpl",
     "hookspec",

@@ -21,6 +21,17 @@ class PluginError(Exception):
     """A mistake that the user can mend: shown as one line, exit code 2, no traceback."""
 
 
+class Stopped(KeyboardInterrupt):
+    """The user stopped a run that can go on: shown as one line, without a traceback.
+
+    ``exit_code`` is what a shell expects: 130 after Ctrl-C, 143 after SIGTERM.
+    """
+
+    def __init__(self, message: str, exit_code: int = 130) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
 @dataclass(frozen=True)
 class BitWidths:
     """A mixed-precision policy: one width per quantized layer without ``fixed_bits``.

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
-from .contract import PluginError
+from .contract import PluginError, Stopped
 from .instrument import instrument, uninstrument
 from .manager import create_manager
 from .repairs import REPAIRS, all_but
@@ -177,6 +177,9 @@ def launch(
         except PluginError as error:
             _show(error)
             return 2
+        except Stopped as stop:
+            print(f"\n{stop}", file=sys.stderr, flush=True)
+            return stop.exit_code
     return 0
 
 

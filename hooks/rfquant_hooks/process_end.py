@@ -10,7 +10,7 @@ import traceback
 from types import TracebackType
 from typing import Optional, Type
 
-from .contract import PluginError
+from .contract import PluginError, Stopped
 from .session import Session
 
 
@@ -36,11 +36,15 @@ class ProcessEnd:
         self._error = error
         if isinstance(error, PluginError):
             print(f"error: {error}", file=sys.stderr)
+        elif isinstance(error, Stopped):
+            print(f"\n{error}", file=sys.stderr)
         else:
             self._previous(kind, error, trace)
 
     def _at_exit(self) -> None:
         code = 2 if isinstance(self._error, PluginError) else 0
+        if isinstance(self._error, Stopped):
+            code = self._error.exit_code
         try:
             self._session.close(self._error)
         except PluginError as error:

@@ -18,9 +18,11 @@ if TYPE_CHECKING:
         load_bit_width_config_from_json,
         setup_model_with_bit_width_config,
     )
+    from .faults.fault_list import Fault
 
 __all__ = [
     "Campaign",
+    "Fault",
     "FaultInjector",
     "load_bit_width_config_from_json",
     "setup_model_with_bit_width_config",
@@ -32,6 +34,10 @@ def __getattr__(name: str) -> Any:
         from .campaign.from_python import Campaign
 
         return Campaign
+    if name == "Fault":
+        from .faults.fault_list import Fault
+
+        return Fault
     if name in __all__:
         from . import compat
 

@@ -136,9 +136,11 @@ def seu(demo, *arguments, check=True):
 
 
 def test_a_trial_is_replayed(demo, local):
-    done = seu(demo, "replay", local[1], "0.01:3")
+    done = seu(demo, "replay", "--yes", local[1], "0.01:3")
     assert "identical" in done.stdout and "NOT" not in done.stdout
-    done = seu(demo, "replay", local[1], "0.01:33", check=False)
+    done = seu(demo, "replay", local[1], "0.01:3", check=False)
+    assert done.returncode == 2 and "--yes runs it without asking" in done.stderr
+    done = seu(demo, "replay", "-y", local[1], "0.01:33", check=False)
     assert done.returncode == 2 and "has no trial '0.01:33'" in done.stderr
 
 

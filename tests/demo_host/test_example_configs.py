@@ -21,6 +21,7 @@ SHOWS = {
     "mbu": ["faulted accuracy", "Upsets made"],
     "exact_count": ["accuracy drop per upset:", "critical in"],
     "targets": ["conv1.quan_w_fn.s", "fc.bias", "layer1.0.conv1.activations", "running_var"],
+    "fault_list": ["faulted run (4 listed upsets", "Upsets made at 4 listed upsets"],
     "rate": ["at BER 0.00103573"],  # 1e-10 * 10 * 12 * 86400 = 1.0368e-3
     "mission": ["mission of 60 d, scrubbed every 4 d", "availability (accuracy drop at most 2)"],
     "protection": ["protection adds", "report: results/protection"],
@@ -130,7 +131,7 @@ def test_a_plan_is_made_and_verified(demo, ran):
     ran("sensitivity")
     folder = results(demo, "sensitivity")
     arguments = ["--ber", "1e-2", "--max-drop", "3", "--scheme", "secded_39_32", "--trials", "12"]
-    done = demo.call("-m", "seu_plugin", "protect", folder, *arguments, check=False)
+    done = demo.call("-m", "seu_plugin", "protect", "-y", folder, *arguments, check=False)
     assert "Cheapest protection" in done.stdout and "scheme: secded_39_32" in done.stdout, done
     assert "measured drop" in done.stdout, done.stdout + done.stderr
     assert done.returncode == 0 and ": the target of 3 holds" in done.stdout

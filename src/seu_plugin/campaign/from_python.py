@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Any, Callable, Optional, Sequence, Union
 
 from torch import nn
@@ -56,7 +55,7 @@ class Campaign:
                 f"{SECTION}.campaign.workers: processes start a host; from Python, trials run in "
                 "this one (shard divides them)"
             )
-        self.folder = Path(self.campaign.output)
+        self.folder = self.campaign.folder
 
     def run(self) -> Optional[Summary]:
         """Run what is missing in ``output``, write the report, print a table; the summary (on

@@ -23,6 +23,8 @@ class Worker(Protocol):
 
     def close(self) -> None: ...
 
+    def kill(self) -> None: ...
+
 
 class WorkerPool:
     """``number`` workers, made by ``start(index)`` when first needed and checked by ``check``.
@@ -49,6 +51,12 @@ class WorkerPool:
             if worker is not None:
                 worker.close()
 
+    def _stop(self) -> None:
+        """End all at once, in the middle of a trial, too."""
+        for worker in self._workers:
+            if worker is not None:
+                worker.kill()
+
     def __call__(self, trials: Sequence[Trial]) -> Iterator[TrialResult]:
         waiting: queue.SimpleQueue[Trial] = queue.SimpleQueue()
         done: queue.SimpleQueue[Union[TrialResult, BaseException]] = queue.SimpleQueue()
@@ -68,6 +76,10 @@ class WorkerPool:
                 if isinstance(result, BaseException):
                     raise result
                 yield result
+        except BaseException:
+            stop.set()
+            self._stop()  # else the threads would wait for the trials that run
+            raise
         finally:
             stop.set()
             for thread in threads:
@@ -91,6 +103,8 @@ class WorkerPool:
                 done.put(self._worker(index).run(trial))
                 losses = 0
             except WorkerLost as error:
+                if stop.is_set():
+                    return
                 waiting.put(trial)
                 self._forget(index)
                 losses += 1

@@ -3,8 +3,9 @@ and starts the host there as a process of its own."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from ..analysis.trials import Trial, TrialResult
 from ..errors import ConfigError
@@ -29,7 +30,11 @@ class RayCluster:
         self._ray, self._resources = ray, resources
         self._ours = not ray.is_initialized()
         if self._ours:
-            ray.init(address=resources.address, log_to_driver=False, include_dashboard=False)
+            # A cluster of this machine's own is for this machine alone.
+            mine = resources.address is None and "RAY_ADDRESS" not in os.environ
+            local: Dict[str, Any] = {"_node_ip_address": "127.0.0.1"} if mine else {}
+            local.update(log_to_driver=False, include_dashboard=False)
+            ray.init(address=resources.address, **local)
         self._actor = ray.remote(num_cpus=resources.cpus, num_gpus=resources.gpus)(_Actor)
 
     def worker(
@@ -39,8 +44,9 @@ class RayCluster:
         environment: Mapping[str, str],
         log: Path,
         seed: int,
+        patience: Optional[float] = None,
     ) -> RayWorker:
-        arguments = (command, folder, dict(environment), log, seed)
+        arguments = (command, folder, dict(environment), log, seed, patience)
         return RayWorker(self._ray, self._actor, arguments)
 
     def close(self) -> None:
@@ -64,6 +70,8 @@ class RayWorker:
     def close(self) -> None:
         self._ray.kill(self.actor)  # closes the pipe, at which the host's process ends
 
+    kill = close
+
     def _get(self, reference: Any) -> Any:
         errors = self._ray.exceptions
         try:
@@ -78,9 +86,15 @@ class _Actor:
     """Runs where Ray puts it."""
 
     def __init__(
-        self, command: List[str], folder: str, environment: Dict[str, str], log: Path, seed: int
+        self,
+        command: List[str],
+        folder: str,
+        environment: Dict[str, str],
+        log: Path,
+        seed: int,
+        patience: Optional[float],
     ) -> None:
-        self._process = HostProcess(command, folder, environment, log, seed)
+        self._process = HostProcess(command, folder, environment, log, seed, patience)
 
     def hello(self) -> Hello:
         return self._process.hello()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import NamedTuple
+from typing import List, NamedTuple
 
 from ..analysis.manifest import read_manifest
 from ..analysis.rows import TRIALS, read_rows
 from ..analysis.trials import TrialResult, same
 from ..errors import ConfigError, InjectionError, did_you_mean
+from ..faults.fault_list import Fault
 from .worker import HostProcess, WorkerLost, check_hello, environment_of
 
 
@@ -18,6 +19,7 @@ class Replay(NamedTuple):
 
     then: TrialResult
     now: TrialResult
+    faults: List[Fault]
 
     @property
     def agrees(self) -> bool:
@@ -35,7 +37,8 @@ def _as_written(trial: str) -> str:
 
 
 def replay(folder: Path, trial: str) -> Replay:
-    """Start the host of the campaign in ``folder`` again and run one trial, by its id.
+    """Start the host of the campaign in ``folder`` again and run one trial, by its id. ``faults``
+    are the bits of weights that were read wrong in it.
 
     Raises ConfigError for an unknown id, or if the campaign does not name a command;
     InjectionError if the host evaluates another model now, or cannot be started.
@@ -61,7 +64,8 @@ def replay(folder: Path, trial: str) -> Replay:
         worker = HostProcess(command, manifest["cwd"], threads, log, int(manifest["seed"]))
         try:
             check_hello(worker.hello(), golden, manifest["identity"])
-            return Replay(then, worker.run(then.trial))
+            now = worker.run(then.trial)
+            return Replay(then, now, worker.faults() if now.ran else [])
         except WorkerLost as error:
             told = "\n".join(log.read_text(errors="replace").splitlines()[-5:])
             raise InjectionError(f"the host could not be run again ({error}):\n{told}") from error

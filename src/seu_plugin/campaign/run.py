@@ -26,6 +26,7 @@ from ..settings.injection import InjectionSettings
 from .evaluation import Evaluation
 from .progress import CampaignProgress
 from .schedule import batches
+from .stopping import stoppable
 
 #: Runs trials, in any order, and gives each one's result.
 Engine = Callable[[Sequence[Trial]], Iterable[TrialResult]]
@@ -93,7 +94,7 @@ class CampaignRun:
         extra, bits = self.evaluation.extra_bits, self.evaluation.bits
         if extra and bits:
             self._say(f"protection adds {extra:,} bits to {bits:,} ({100 * extra / bits:.1f} %)")
-        with self._results(golden) as (results, append):
+        with self._results(golden) as (results, append), stoppable(lambda: self._stopped(results)):
             known = len(results)
             if known:
                 self._say(f"{self.folder} has {known:,} trials already: only others are run")
@@ -105,6 +106,12 @@ class CampaignRun:
                         append(result)
                         progress.advance(result)
         return write_report([self.folder], self.folder) if rank() == 0 else None
+
+    def _stopped(self, results: Mapping[str, TrialResult]) -> str:
+        return (
+            f"seu-plugin: stopped; {len(results):,} trials are safe in {self.folder}: the same "
+            "command goes on from there"
+        )
 
     def _here(self, trials: Sequence[Trial]) -> Iterator[TrialResult]:
         return map(self.evaluation.trial, trials)

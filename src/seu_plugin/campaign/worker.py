@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
+import time
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
@@ -19,11 +20,17 @@ from rfquant_hooks.contract import PluginError
 
 from ..analysis.trials import Trial, TrialResult
 from ..errors import ConfigError, InjectionError
+from ..faults.fault_list import Fault
 from ..files import make_folder, open_to_append
 from .evaluation import Evaluation
 
 #: File descriptor of a worker's end of its pipe, a colon, and the seed of the campaign.
 PIPE = "SEU_PLUGIN_WORKER_PIPE"
+#: Seconds after which a worker is given up that does not answer: it is to start the host and make
+#: its golden run, or to run a trial, which takes about as long as that.
+START, LEAST, MANY = 3600.0, 300.0, 20.0
+#: Asks for the upsets of the trial that was run last, in place of a trial.
+FAULTS = "faults"
 _STARTED_BY_TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_PORT")
 
 
@@ -40,7 +47,8 @@ class Hello:
 
 
 class HostProcess:
-    """One worker on this machine. Raises WorkerLost if it dies, whatever it was doing."""
+    """One worker on this machine. Raises WorkerLost if it dies, whatever it was doing, or if it
+    takes longer for a trial than ``patience`` seconds (None: many times its golden run)."""
 
     def __init__(
         self,
@@ -49,26 +57,37 @@ class HostProcess:
         environment: Mapping[str, str],
         log: Path,
         seed: int,
+        patience: Optional[float] = None,
     ) -> None:
-        self._log = log
+        self._log, self._patience = log, patience
         self._pipe, theirs = Pipe()
         make_folder(log.parent)
-        with os.fdopen(open_to_append(log), "ab") as output:
-            self.process = subprocess.Popen(
-                list(command),
-                cwd=folder,
-                env={**os.environ, **environment, PIPE: f"{theirs.fileno()}:{seed}"},
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-        theirs.close()
+        try:
+            with os.fdopen(open_to_append(log), "ab") as output:
+                self.process = subprocess.Popen(
+                    list(command),
+                    cwd=folder,
+                    env={**os.environ, **environment, PIPE: f"{theirs.fileno()}:{seed}"},
+                    pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,  # Ctrl-C is for the process that started it
+                )
+        except (OSError, ValueError) as error:
+            self._pipe.close()
+            raise InjectionError(
+                f"cannot start the host again in {folder} ({error}): was it, or its Python "
+                "environment, moved?"
+            ) from error
+        finally:
+            theirs.close()
 
     def hello(self) -> Hello:
         """Wait for the host to start and to make its golden run."""
-        answer = self._receive()
+        answer = self._receive(max(START, self._patience or 0.0))
         assert isinstance(answer, Hello)
+        self._patience = self._patience or max(LEAST, MANY * answer.golden.seconds)
         return answer
 
     def run(self, trial: Trial) -> TrialResult:
@@ -76,8 +95,15 @@ class HostProcess:
             self._pipe.send(trial)
         except OSError as error:
             raise self._lost() from error
-        answer = self._receive()
+        answer = self._receive(self._patience or LEAST)
         assert isinstance(answer, TrialResult)
+        return answer
+
+    def faults(self) -> List[Fault]:
+        """The upsets of the trial that it ran last."""
+        self._pipe.send(FAULTS)
+        answer = self._receive(self._patience or LEAST)
+        assert isinstance(answer, list)
         return answer
 
     def close(self) -> None:
@@ -89,9 +115,20 @@ class HostProcess:
             self.process.kill()
             self.process.wait()
 
-    def _receive(self) -> Union[Hello, TrialResult]:
+    def kill(self) -> None:
+        """End the process now; who waits for an answer is told that it is lost."""
+        self.process.kill()
+
+    def _receive(self, patience: float) -> Union[Hello, TrialResult, List[Fault]]:
+        deadline = time.monotonic() + patience
         try:
             while not self._pipe.poll(1.0):
+                if time.monotonic() > deadline:
+                    self.kill()
+                    raise WorkerLost(
+                        f"worker process {self.process.pid} gave no answer for {patience:.0f} s "
+                        f"and was given up: see {self._log}"
+                    )
                 # A child of the worker may hold its end of the pipe open.
                 if self.process.poll() is not None and not self._pipe.poll():
                     raise EOFError
@@ -125,9 +162,11 @@ def serve(pipe: Connection, evaluation: Evaluation, hello: Hello) -> None:
     try:
         pipe.send(hello)
         while True:
-            trial = pipe.recv()
+            asked = pipe.recv()
             try:
-                answer: Union[TrialResult, PluginError] = evaluation.trial(trial)
+                answer: Union[TrialResult, List[Fault], PluginError] = (
+                    evaluation.injector.faults() if asked == FAULTS else evaluation.trial(asked)
+                )
             except PluginError as error:
                 answer = error
             pipe.send(answer)

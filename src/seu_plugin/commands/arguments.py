@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
 import click
+
+from ..errors import ConfigError
 
 
 class Finite(click.FloatRange):
@@ -36,3 +40,20 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 FOLDER_TO_BE = click.Path(file_okay=False, path_type=Path)
 
 FILE_TO_BE = click.Path(dir_okay=False, path_type=Path)
+
+YES = click.option("-y", "--yes", is_flag=True, help="Run the command of DIR without asking.")
+
+
+def confirm(folder: Path, yes: bool) -> None:
+    """Show the command that a folder names, and go on after a yes: a folder of results that came
+    from elsewhere is a program. Raises ConfigError where nobody can be asked."""
+    from ..analysis.manifest import read_manifest
+
+    manifest = read_manifest(folder)
+    command = manifest["command"]
+    if not command or yes:  # without one, whoever wants to run it says so
+        return
+    click.echo(f"{folder} runs, in {manifest['cwd']}:\n  {shlex.join(command)}", err=True)
+    if not sys.stdin.isatty():
+        raise ConfigError(f"{folder}: names the command above; --yes runs it without asking")
+    click.confirm("Run it?", abort=True, err=True)

@@ -27,7 +27,8 @@ def checked(config: Sequence[Path], host: Optional[Path] = None) -> List[str]:
     """What the files ask for, for people; later files win, as in the host. Files that the section
     names are looked for as the host does, whose folder is ``host``, or else one that the
     configuration lies in. Raises ConfigError."""
-    from ..host.runtime import Runtime, is_there
+    from ..host.check_config import is_there
+    from ..host.runtime import Runtime
     from ..settings.place import check_place
     from ..settings.section import SECTION, parse_section
     from ..settings.text import load_yaml
@@ -63,9 +64,7 @@ def checked(config: Sequence[Path], host: Optional[Path] = None) -> List[str]:
         )
         if on
     ]
-    ber = f"BER {section.ber:g}"
-    if section.mode == "exact_count":
-        ber = f"{section.upsets} upsets"
+    ber = section.amount
     if section.campaign is not None:
         ber = f"campaign of {section.campaign.trials} trials"
         if section.grid:

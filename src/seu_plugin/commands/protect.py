@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Optional, Tuple
 import click
 
 from ..memory.schemes import SCHEMES
-from .arguments import FOLDER, FOLDER_TO_BE, Count, Finite
+from .arguments import FOLDER, FOLDER_TO_BE, YES, Count, Finite, confirm
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -62,6 +62,7 @@ if TYPE_CHECKING:
 @click.option(
     "--verify/--no-verify", default=True, show_default=True, help="Run a campaign with the plan."
 )
+@YES
 def protect(
     folder: Path,
     ber: float,
@@ -73,13 +74,15 @@ def protect(
     rounds: int,
     output: Optional[Path],
     verify: bool,
+    yes: bool,
 ) -> None:
     """Find the cheapest protection that keeps a target, and verify it.
 
     DIR is a campaign with a sensitivity study by layer (sensitivity: {by: [layer, bit]} also finds
     which bits to guard); its upsets should be as many as the BER makes (sensitivity: {ber: ...}).
-    The plan is printed as YAML; then the host is started again with it. Exit code 1: no campaign
-    showed that the target holds.
+    The plan is printed as YAML; then the host is started again with it, by the command that DIR
+    names: it is shown first, and runs after a yes. Exit code 1: no campaign showed that the target
+    holds.
     """
     import yaml
 
@@ -89,6 +92,8 @@ def protect(
     from ..console import print_table
     from ..settings.section import SECTION
 
+    if verify:
+        confirm(folder, yes)
     note = independence_note(folder)
     if note:
         click.echo(note)

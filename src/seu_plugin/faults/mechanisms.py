@@ -24,7 +24,9 @@ from .drawn import Drawn
 from .fault_map import draw_fault_map
 from .seeding import Streams, mixed
 
-MODES = ("ber", "stuck_at", "asymmetric", "mbu", "exact_count")
+MODES = ("ber", "stuck_at", "asymmetric", "mbu", "exact_count", "fault_list")
+#: Those that place upsets, and draw none at a rate.
+PLACED = ("exact_count", "fault_list")
 MAX_CLUSTER = 64
 Ints = npt.NDArray[np.int64]
 Draws = Tuple[Drawn, ...]

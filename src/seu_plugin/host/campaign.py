@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import math
 import os
@@ -62,8 +63,13 @@ class HostCampaign:
                 "fault_injection.campaign.workers: cannot be combined with search: true, which "
                 "every worker would repeat; evaluate the widths it finds in a run of its own"
             )
+        if self.campaign.engine == "ray" and importlib.util.find_spec("ray") is None:
+            raise ConfigError(
+                "fault_injection.campaign.engine: ray is not installed: pip install "
+                "'seu-plugin[ray]'"
+            )
         if self._pipe is None:
-            check_output(Path(self.campaign.output), section)
+            check_output(self.campaign.folder, section)
 
     @property
     def parallel(self) -> bool:
@@ -80,7 +86,8 @@ class HostCampaign:
         """The whole campaign; the host receives what the golden run gave it."""
         self._calls += 1
         suffix = f"-{self._calls}" if self._calls > 1 else ""
-        folder = Path(self.campaign.output + suffix)
+        folder = self.campaign.folder
+        folder = folder.with_name(folder.name + suffix)
         log = folder / "host.log" if rank() == 0 and self._pipe is None else Path(os.devnull)
 
         def run_quietly() -> PhaseOutcome:
@@ -162,7 +169,8 @@ class HostCampaign:
             gpus = 0 if cluster is not None else torch.cuda.device_count()
             environment = environment_of(index, self.threads, gpus)
             make = HostProcess if cluster is None else cluster.worker
-            worker: Worker = make(command, str(Path.cwd()), environment, log, seed)
+            patience = self.campaign.patience
+            worker: Worker = make(command, str(Path.cwd()), environment, log, seed, patience)
             return worker
 
         return WorkerPool(start, number, check, self._say)

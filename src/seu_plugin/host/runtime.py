@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
@@ -11,6 +10,7 @@ from rfquant_hooks.contract import BitWidths, Phase, PhaseOutcome, hookimpl, set
 
 from ..campaign.run_state import host_rng_restored
 from ..errors import InjectionError, SeuError
+from ..faults.fault_list import read_faults
 from ..injection.devices import check_device, check_ranks_agree, rank
 from ..injection.fit import check_memory
 from ..injection.injector import FaultInjector
@@ -26,6 +26,7 @@ from ..quantizers.sites import check_grids, select_sites
 from ..report.tables import accuracy_lines, calibration_lines
 from ..settings.section import SECTION, FaultInjectionSection
 from .campaign import HostCampaign
+from .check_config import check_checkpoint, check_other_injectors, find_file
 
 Run = Callable[[], PhaseOutcome]
 _CALIBRATED = {"clean": "with clean weights", "faulty": "under the same upsets, which hides damage"}
@@ -45,11 +46,16 @@ class Runtime:
         self._calibrated = False  # since the last faulted run began
         with _at(f"{SECTION}."):
             check_device(section.device)
+        check_other_injectors(section, config)
         self._warn_of_training(config)
         self._campaign: Optional[HostCampaign] = None
         if section.campaign is not None:
             with _at(f"{SECTION}.campaign."):
                 self._campaign = HostCampaign(section, config or {}, self._say)
+        if isinstance(section.faults, str):
+            with _at(f"{SECTION}.faults: "):
+                listed = read_faults(find_file(section.faults, host))
+            self.section = section.model_copy(update={"faults": listed})
         source = section.bit_width_config
         if source is not None:
             with _at(f"{SECTION}.bit_width_config: "):
@@ -97,6 +103,7 @@ class Runtime:
             )
 
     def _validate(self, phase: Phase, run: Run) -> PhaseOutcome:
+        check_checkpoint(phase.config)
         if phase.bit_widths is not None:
             apply_bit_widths(phase.model, phase.bit_widths)
         if self._campaign is not None:
@@ -116,7 +123,7 @@ class Runtime:
             faulty = None
         outcome, injector = self._faulted(phase, run, calibration)
         injector.print_summary()
-        for line in accuracy_lines(golden, outcome.metrics, self.section.ber):
+        for line in accuracy_lines(golden, outcome.metrics, self.section.amount):
             self._say(line)
         if self._calibrated:
             self._say(f"quoted with BatchNorm calibrated {_CALIBRATED[calibration]}")
@@ -134,7 +141,7 @@ class Runtime:
         """One faulted run; BatchNorm, if the host calibrates it, sees what ``calibration`` says."""
         self._calibrated = False
         injector = self._injector(phase.model, bn_calibration=calibration)
-        self._say(f"faulted run (BER {self.section.ber:g}, seed {injector.seed}):")
+        self._say(f"faulted run ({self.section.amount}, seed {injector.seed}):")
         with self._enabled(injector):
             outcome = run()
         if phase.bit_widths is not None:
@@ -168,7 +175,7 @@ class Runtime:
         self._say(
             f"{what}: {sum(s.upsets for s in sites):,} upsets in "
             f"{sum(s.bits for s in sites):,} bits exposed, expected "
-            f"{expected(sites)} (BER {injector.settings.ber:g}, "
+            f"{expected(sites)} ({injector.settings.amount}, "
             f"seed {injector.seed}){nan_inf(sites)}"
         )
         return outcome
@@ -230,19 +237,3 @@ def _at(place: str) -> Iterator[None]:
         yield
     except SeuError as error:
         raise type(error)(f"{place}{error}") from error
-
-
-def find_file(path: str, host: Optional[Path] = None) -> Path:
-    """``path`` as seen from the working directory, or else from the host's folder: ``host``, or
-    that of the script that runs."""
-    beside_script = (host or Path(sys.argv[0]).resolve().parent) / path
-    missing = not is_there(Path(path))
-    return beside_script if missing and beside_script.parent.is_dir() else Path(path)
-
-
-def is_there(path: Path) -> bool:
-    """Whether ``path`` exists; a name that cannot, too: reading it tells why."""
-    try:
-        return path.exists()
-    except OSError:
-        return True

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Mapping, Sequence, Union
+from pathlib import Path
+from typing import Any, Dict, Mapping, Sequence, Tuple, Union
 
 import torch
 from torch import nn
 
 from ..errors import ConfigError
+from ..faults.fault_list import Fault, read_faults
+from ..settings.injection import InjectionSettings
 
 #: Glob patterns over site names, or the mapping that the section has.
 Layers = Union[str, Sequence[str], Mapping[str, Any], None]
@@ -32,3 +35,23 @@ def selection(layers: Layers) -> Any:
     if isinstance(layers, str) or not isinstance(layers, (Mapping, Sequence)):
         return layers if hasattr(layers, "include") else {"include": layers}
     return layers if isinstance(layers, Mapping) else {"include": tuple(layers)}
+
+
+def with_list(settings: InjectionSettings) -> InjectionSettings:
+    """Settings of mode ``fault_list`` with the faults themselves in place of their file, and
+    static maps in train mode, too; others as they are. Raises ConfigError for a bad file."""
+    if settings.mode != "fault_list":
+        return settings
+    return settings.model_copy(update={"faults": listed(settings), "persistence": "static"})
+
+
+def listed(settings: InjectionSettings) -> Tuple[Fault, ...]:
+    """The faults of mode ``fault_list``."""
+    given = settings.faults
+    return read_faults(Path(given).expanduser()) if isinstance(given, str) else given or ()
+
+
+def as_arguments(settings: InjectionSettings) -> Dict[str, Any]:
+    """``settings`` as arguments; the rate has been made a BER."""
+    names = InjectionSettings.model_fields
+    return {**{name: getattr(settings, name) for name in names}, "rate": None}

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
-from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Tuple, Union
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple, Union
 
 import torch
 
 from ..errors import InjectionError
+from ..faults.fault_list import Fault, faults_of
 from ..faults.fault_map import MAX_WIDTH, FaultMap
 from ..faults.site_memory import ReadMap
 from ..quantizers.sites import Site, checked_width
@@ -18,7 +19,7 @@ from .exact_count import ExactCount
 from .float_words import WeightStepSize
 from .forward_state import ForwardState
 from .placement import PlacedMap, PlacedMasks, counted
-from .reading import Reader
+from .reading import Reader, wrong_bits
 from .statistics import Counter, SiteStatistics
 from .weight_cache import WeightCache
 
@@ -40,9 +41,9 @@ class ExposedSite:
         self._cache = WeightCache(site) if state.settings.weight_cache else None
         self.reset()
 
-    def reset(self) -> None:
+    def reset(self, given: Optional[FaultMap] = None) -> None:
         self.clean_widths: Dict[int, None] = {}  # an ordered set
-        self.start_trial()
+        self.start_trial(given)
         if self._cache is not None:
             self._cache.clear()
 
@@ -70,6 +71,22 @@ class ExposedSite:
     def static_map(self, width: int) -> ReadMap:
         """The site's static map at ``width``."""
         return self._drawer.draw(width, 0)
+
+    def faults(self) -> List[Fault]:
+        """Bits that are read wrong under the map that holds now."""
+        name, widths = self.site.name, list(self.counter.widths)
+        if not widths:
+            return []
+        if len(widths) > 1:
+            raise InjectionError(f"site {name!r} was used at several widths: {widths}")
+        if self._draw is None and not self._state.is_static(self.site.layer.training):
+            raise InjectionError(f"site {name!r}: its maps are over; ask while enabled")
+        found = self._drawer.draw(widths[0], self._draw or 0).map
+        if not isinstance(found, FaultMap):
+            clean = self.site.quantizer(self.site.layer.weight, widths[0]).detach()
+            scale = self.site.step_size(widths[0])
+            found = wrong_bits(found, clean, scale, self._state.codec, widths[0])
+        return faults_of(name, found)
 
     def statistics(self) -> SiteStatistics:
         """What the counters say; waits for the device if that draws maps itself."""

@@ -11,6 +11,7 @@ from torch import nn
 
 from ..console import print_table
 from ..errors import ConfigError, InjectionError, SiteError, did_you_mean
+from ..faults.fault_list import Fault, fault_maps
 from ..faults.fault_map import FaultMap, empty_fault_map
 from ..faults.seeding import SEED_LIMIT
 from ..faults.site_memory import ReadMap
@@ -18,7 +19,7 @@ from ..memory.protection import check_rules
 from ..quantizers.sites import check_grids, select_sites
 from ..settings.injection import InjectionSettings
 from ..settings.section import parse_settings
-from .arguments import Layers, check_model, selection
+from .arguments import Layers, as_arguments, check_model, listed, selection, with_list
 from .devices import agreed_seed, check_device, rank
 from .enabled import Enabled
 from .exact_count import ExactCount
@@ -42,7 +43,8 @@ class FaultInjector:
     Parameters
     ----------
     model: quantized model, wrapped in DistributedDataParallel or not.
-    mode: fault model: ``"ber"``, ``"stuck_at"``, ``"asymmetric"``, ``"mbu"``, ``"exact_count"``.
+    mode: fault model: ``"ber"``, ``"stuck_at"``, ``"asymmetric"``, ``"mbu"``, ``"exact_count"``,
+        ``"fault_list"``.
     ber: bit error rate in [0, 1], per stored bit and fault map.
     device: where codes are flipped; default: where the weight is.
     enable_in_training, enable_in_inference: inject while a layer is in train / eval mode.
@@ -53,7 +55,8 @@ class FaultInjector:
         names.
     exposure_draw: counter of the first fault map of ``per_forward`` persistence.
     more: ``rate``, ``stuck_at``, ``asymmetric``, ``mbu``, ``upsets``, ``memory``, ``protection``
-        and ``targets``, as the YAML keys of these names.
+        and ``targets``, as the YAML keys of these names; ``faults``, the upsets themselves, of
+        mode ``"fault_list"``: a list of :class:`~seu_plugin.Fault`, or a file of them.
 
     Raises ConfigError for a bad argument, SiteError if the model has no such sites.
     """
@@ -95,7 +98,9 @@ class FaultInjector:
             **more,
         }
         check_model("FaultInjector", model)
-        settings = parse_settings(given)
+        if mode == "ber" and ber is None and more.get("faults") is not None:
+            given["mode"] = "fault_list"
+        settings = with_list(parse_settings(given))
         if settings.bn_calibration == "both":
             raise ConfigError(
                 "FaultInjector.bn_calibration: 'both' is two evaluations, for the YAML section; "
@@ -119,14 +124,17 @@ class FaultInjector:
         self._others = OtherTargets(model, self._exposed, self._state)
         self._enabled: Optional[Enabled] = None
         self._dropped: Optional[weakref.finalize[Any, Any]] = None
-        self._given: Optional[Mapping[str, FaultMap]] = None
+        self._listed = None if settings.mode != "fault_list" else fault_maps(listed(settings))
+        if self._listed is not None:
+            self._check_given(self._listed)
+        self._given: Optional[Mapping[str, FaultMap]] = self._listed
 
     @classmethod
     def from_settings(
         cls, model: nn.Module, settings: InjectionSettings, exposure_draw: int = 0
     ) -> FaultInjector:
         """An injector for validated settings (a section, say)."""
-        arguments = _arguments(settings)
+        arguments = as_arguments(settings)
         return cls(model, exposure_draw=exposure_draw, **arguments)
 
     def __repr__(self) -> str:
@@ -155,9 +163,9 @@ class FaultInjector:
                 exposed.site.step_size(width)
         check_memory(self.sites, self.settings)
         self._state.reset()
-        self._given = None
+        self._given = self._listed
         for exposed in self._exposed:
-            exposed.reset()
+            exposed.reset(self._of_site(exposed))
         self._others.start_trial()
         parts = (self.model, self._exposed, self._state, self._others)
         self._enabled = Enabled(*parts, owner=repr(self))
@@ -191,38 +199,43 @@ class FaultInjector:
         self,
         trial: int,
         ber: Optional[float] = None,
-        fault_maps: Optional[Mapping[str, FaultMap]] = None,
+        given: Optional[Mapping[str, FaultMap]] = None,
     ) -> None:
         """While enabled: go on with another fault map, at another BER if that is given, as a new
         injector would, but keep the quantized weights. Statistics start at zero.
 
-        ``fault_maps``: upset what these say, by site name, and nothing else; static.
+        ``given``: upset what these maps say, by site name, and nothing else; static.
 
         Raises ConfigError for a bad number, SiteError for a site that is not selected.
         """
         if self._enabled is None:
             raise InjectionError(f"{self!r}: start_trial before enable")
         old = self.settings
-        named = _arguments(old)
+        named = as_arguments(old)
         changed: Dict[str, Any] = {"trial": trial, "ber": old.ber if ber is None else ber}
-        if fault_maps is not None:
-            known = [site.name for site in self.sites]
-            for name in fault_maps:
-                if name not in known:
-                    raise SiteError(f"no selected site {name!r}{did_you_mean(name, known)}")
-            for site in self.sites:
-                width = site.width_if_set or site.widest
-                if site.name in fault_maps:
-                    fault_maps[site.name].check_fits(site.name, site.words, width)
+        if given is not None:
+            self._check_given(given)
             changed.update(ber=0.0, persistence="static")
         self.settings = parse_settings({**named, **changed})
-        self._given = fault_maps
+        self._given = self._listed if given is None else given
         self._state.start_trial(self.settings)
         self._others.start_trial()
         for exposed in self._exposed:
-            name = exposed.site.name
-            given = None if fault_maps is None else fault_maps.get(name, empty_fault_map())
-            exposed.start_trial(given)
+            exposed.start_trial(self._of_site(exposed))
+
+    def _check_given(self, given: Mapping[str, FaultMap]) -> None:
+        """Raise SiteError for an upset outside of the selected sites."""
+        sites = {site.name: site for site in self.sites}
+        for name, fault_map in given.items():
+            if name not in sites:
+                raise SiteError(f"no selected site {name!r}{did_you_mean(name, sites)}")
+            width = sites[name].width_if_set or sites[name].widest
+            fault_map.check_fits(name, sites[name].words, width)
+
+    def _of_site(self, exposed: ExposedSite) -> Optional[FaultMap]:
+        if self._given is None:
+            return None
+        return self._given.get(exposed.site.name, empty_fault_map())
 
     def keep_step_sizes(self) -> None:
         """While enabled: activation step sizes that clean forwards have initialized stay."""
@@ -255,6 +268,15 @@ class FaultInjector:
         """The static maps of this trial at these widths, by site name."""
         return {e.site.name: [e.static_map(w) for w in widths[e.site.name]] for e in self._exposed}
 
+    def faults(self) -> List[Fault]:
+        """The bits of weights that are read wrong under the map that holds now (under the static
+        map also after :meth:`disable`), to be tried again elsewhere.
+
+        Raises InjectionError for a site that was used at several widths, or under maps that
+        changed from forward to forward once these are over.
+        """
+        return [fault for exposed in self._exposed for fault in exposed.faults()]
+
     @contextmanager
     def suspended(self) -> Iterator[None]:
         """Forwards inside run clean, and count nothing."""
@@ -275,10 +297,4 @@ class FaultInjector:
             weights = {site.name for site in self.sites}
             # Of switchable BatchNorms, most are not used.
             shown = [s for s in self.statistics().values() if s.bits or s.name in weights]
-            print_table(injection_table(shown, self.seed))
-
-
-def _arguments(settings: InjectionSettings) -> Dict[str, Any]:
-    """``settings`` as arguments; the rate has been made a BER."""
-    names = InjectionSettings.model_fields
-    return {**{name: getattr(settings, name) for name in names}, "rate": None}
+            print_table(injection_table(shown, self.settings.amount, self.seed))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from ..errors import InjectionError
+from ..faults.cell_map import CellMap
+from ..faults.decoding import ProtectedMap
+from ..faults.fault_map import FaultMap, popcount
+from ..memory.codecs import Codec
 from ..quantizers.sites import Site
 from .placement import PlacedMap
 
@@ -136,3 +140,20 @@ class Reader:
             f"site {self.site.name!r}: its {dtype} words are not {placed.codec.name} codes of "
             f"{placed.width} bits times the step size{exactly} so they are no quantized memory"
         )
+
+
+def wrong_bits(
+    effect: Union[CellMap, ProtectedMap],
+    clean: torch.Tensor,
+    scale: torch.Tensor,
+    codec: Codec,
+    width: int,
+) -> FaultMap:
+    """The bits of a quantized weight that are read wrong where that depends on what is stored."""
+    placed = PlacedMap(effect, codec, width, clean.device)
+    words = placed.read(clean).double() / placed.step_sizes(clean, scale).double()
+    codes = words.cpu().numpy().round().clip(*placed.grid).astype(np.int32)
+    flips = placed.wrong(np.asarray(codec.encode(codes, width)))
+    hit = np.flatnonzero(flips)
+    index = np.asarray(placed.index.cpu().numpy()[hit], dtype=np.int64)
+    return FaultMap(index, flips[hit], popcount(flips[hit]))

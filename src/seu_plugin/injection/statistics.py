@@ -9,6 +9,7 @@ from scipy import special
 
 from ..errors import InjectionError
 from ..faults.drawn import Drawn
+from ..faults.mechanisms import PLACED
 
 #: Probability that the self-check alarms on a correct run (two-sided).
 FALSE_ALARM = 1e-9
@@ -50,7 +51,7 @@ class SiteStatistics:
     @property
     def expected(self) -> Optional[float]:
         """Expected upsets: stored bits * BER; None where it depends on what is stored."""
-        if self.mode in ("stuck_at", "asymmetric", "exact_count"):
+        if self.mode in ("stuck_at", "asymmetric", *PLACED):
             return None
         return (self.bits + self.check_bits) * self.ber
 

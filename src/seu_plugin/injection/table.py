@@ -10,10 +10,10 @@ from ..console import rounded
 from .statistics import SiteStatistics
 
 
-def injection_table(sites: Sequence[SiteStatistics], seed: Optional[int]) -> Table:
-    """Upsets by site, with the number that the BER leads to expect."""
-    ber = sites[0].ber if sites else 0.0
-    table = Table(title=f"Upsets made at BER {ber:g}, seed {seed}", title_justify="left")
+def injection_table(sites: Sequence[SiteStatistics], amount: str, seed: Optional[int]) -> Table:
+    """Upsets by site, with the number that the BER leads to expect. ``amount``: what was asked for,
+    in words."""
+    table = Table(title=f"Upsets made at {amount}, seed {seed}", title_justify="left")
     table.add_column("Site", overflow="fold")
     for name in ("Width", "Words", "Bits", "Upsets", "Expected", "Words hit"):
         table.add_column(name, justify="right")

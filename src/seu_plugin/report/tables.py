@@ -48,8 +48,9 @@ def print_tables(summary: Summary) -> None:
         print_table(campaign_table(summary))
 
 
-def accuracy_lines(golden: Sequence[float], faulted: Sequence[float], ber: float) -> Sequence[str]:
-    """What the upsets cost, one line for each architecture evaluated (top-1 in percent)."""
+def accuracy_lines(golden: Sequence[float], faulted: Sequence[float], at: str) -> Sequence[str]:
+    """What the upsets cost, one line for each architecture evaluated (top-1 in percent). ``at``:
+    what was asked for, "BER 0.01" say."""
     lines = []
     for position, after in enumerate(faulted):
         name = f" of architecture {position}" if len(faulted) > 1 else ""
@@ -57,11 +58,11 @@ def accuracy_lines(golden: Sequence[float], faulted: Sequence[float], ber: float
             before = golden[position]
             lines += [
                 f"golden accuracy{name}:  {before:.2f} %",
-                f"faulted accuracy{name}: {after:.2f} % at BER {ber:g}",
+                f"faulted accuracy{name}: {after:.2f} % at {at}",
                 f"accuracy drop{name}:    {before - after:.2f} percentage points",
             ]
         else:
-            lines.append(f"faulted accuracy{name}: {after:.2f} % at BER {ber:g}")
+            lines.append(f"faulted accuracy{name}: {after:.2f} % at {at}")
     return lines
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Annotated, Any, Literal, Optional, Tuple
 
 from pydantic import Field, StrictBool, StrictInt, StrictStr, field_validator, model_validator
@@ -178,6 +179,11 @@ class CampaignSettings(Frozen):
         le=MOST_PROCESSES,
         description="CPU threads of each worker; null: all cores, shared out",
     )
+    worker_timeout: Optional[StrictStr] = Field(
+        None,
+        description="time with its unit after which a worker is given up that does not answer, and "
+        "its trial goes to another; null: 20 times its golden run, at least 5 min",
+    )
     ray: RayResources = Field(RayResources(), description="what a Ray worker takes")
     shard: Optional[StrictStr] = Field(
         None, description="I/N: only every N-th trial, from the I-th on (0 <= I < N)"
@@ -205,6 +211,25 @@ class CampaignSettings(Frozen):
     @classmethod
     def _integer(cls, value: Any) -> Any:
         return integer(value)
+
+    @field_validator("output")
+    @classmethod
+    def _path(cls, value: str) -> str:
+        if "\0" in value:
+            raise ValueError("must be a path")
+        return value
+
+    _time = field_validator("worker_timeout", mode="before")(checked_time)
+
+    @property
+    def patience(self) -> Optional[float]:
+        """``worker_timeout`` in seconds."""
+        return None if self.worker_timeout is None else seconds(self.worker_timeout)
+
+    @property
+    def folder(self) -> Path:
+        """``output``; ~ is the home of the user."""
+        return Path(self.output).expanduser()
 
     @field_validator("shard")
     @classmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Mapping, Optional, Tuple
+from typing import Annotated, Any, Literal, Mapping, Optional, Tuple, Union
 
 from pydantic import (
     Field,
@@ -14,7 +14,16 @@ from pydantic import (
     model_validator,
 )
 
-from ..faults.mechanisms import MODES, AsymmetricRates, ClusterSettings, relaxation, relaxation_of
+from ..faults.fault_list import Fault
+from ..faults.fault_list import faults as listed_faults
+from ..faults.mechanisms import (
+    MODES,
+    PLACED,
+    AsymmetricRates,
+    ClusterSettings,
+    relaxation,
+    relaxation_of,
+)
 from ..faults.rates import Rate
 from ..faults.seeding import SEED_LIMIT
 from ..fields import (
@@ -38,6 +47,7 @@ _KEYS_OF_MODES = {
     "asymmetric": "asymmetric",
     "mbu": "mbu",
     "upsets": "exact_count",
+    "faults": "fault_list",
 }
 _SWITCHES = ("enable_in_training", "enable_in_inference", "enable_in_search")
 
@@ -49,7 +59,7 @@ class InjectionSettings(Frozen):
         "ber",
         description="fault model. ber: each bit flips with probability ber; stuck_at: each cell is "
         "stuck; asymmetric: 0 and 1 are upset at different rates; mbu: clusters of neighbouring "
-        "cells; exact_count: so many upsets anywhere",
+        "cells; exact_count: so many upsets anywhere; fault_list: those that faults lists",
     )
     ber: float = Field(
         ge=0.0, le=1.0, description="bit error rate: probability of an upset of each stored bit"
@@ -73,6 +83,10 @@ class InjectionSettings(Frozen):
         ge=1,
         lt=1 << 32,
         description="of mode exact_count: upsets in the selected sites together",
+    )
+    faults: Optional[Union[StrictStr, Tuple[Fault, ...]]] = Field(
+        None,
+        description="of mode fault_list: a file, CSV (site,word,bit) or JSON lines, or the list",
     )
     memory: MemorySettings = Field(
         MemorySettings(), description="where bits lie, for clusters and protection"
@@ -122,7 +136,7 @@ class InjectionSettings(Frozen):
     @classmethod
     def _ber_of_rate(cls, values: Any) -> Any:
         mode, rate, ber = (values.get(key) for key in ("mode", "rate", "ber"))
-        if mode == "exact_count" and ber is None and rate is None:
+        if mode in PLACED and ber is None and rate is None:
             return {**values, "ber": 0.0}
         if rate is None:
             return values
@@ -148,6 +162,11 @@ class InjectionSettings(Frozen):
         if not 0.0 < made <= 1.0:
             raise ValueError(f"rate: makes a BER of {made:g}, which must be above 0 and at most 1")
         return {**values, "ber": made}
+
+    @field_validator("faults", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        return listed_faults(value) if isinstance(value, (list, tuple)) else value
 
     @field_validator("protection", mode="before")
     @classmethod
@@ -181,8 +200,11 @@ class InjectionSettings(Frozen):
                 raise ValueError(f"{key} is for mode {mode}; the mode is {self.mode}")
         if self.mode == "mbu" and self.mbu is None:
             raise ValueError("mode mbu needs mbu, for example mbu: {sizes: {1: 0.9, 2: 0.1}}")
-        if self.mode == "exact_count" and self.ber > 0.0:
-            raise ValueError("mode exact_count has upsets in place of ber")
+        if self.mode in PLACED and self.ber > 0.0:
+            what = "upsets" if self.mode == "exact_count" else "faults"
+            raise ValueError(f"mode {self.mode} has {what} in place of ber")
+        if self.mode == "fault_list":
+            self._check_list()
         check_rates(self.mode, self.asymmetric, self.ber)
         if self.protection and "weights" not in self.targets:
             raise ValueError("protection is for weights, which targets leaves out")
@@ -190,9 +212,30 @@ class InjectionSettings(Frozen):
             raise ValueError(
                 "protection is for rates: mode exact_count places upsets in data bits alone"
             )
-        if self.targets != ("weights",) and self.mode in ("mbu", "exact_count"):
+        if self.targets != ("weights",) and self.mode in ("mbu", *PLACED):
             raise ValueError(f"targets: mode {self.mode} is for weights only")
         return self
+
+    def _check_list(self) -> None:
+        if not self.faults:
+            raise ValueError(
+                "mode fault_list needs faults, a file or a list, for example "
+                "[{site: conv1, word: 812, bit: 3}]"
+            )
+        if self.persistence == "per_forward" or self.bits != "all":
+            raise ValueError("mode fault_list: the list says which bits; persistence is static")
+
+    @property
+    def amount(self) -> str:
+        """How many upsets are asked for, in words."""
+        if self.mode == "exact_count":
+            return f"{self.upsets:,} upsets"
+        if self.mode == "fault_list":
+            number = (
+                "the" if self.faults is None or isinstance(self.faults, str) else len(self.faults)
+            )
+            return f"{number} listed upsets"
+        return f"BER {self.ber:g}"
 
     @property
     def relaxation(self) -> float:
@@ -202,7 +245,7 @@ class InjectionSettings(Frozen):
     @property
     def injects(self) -> bool:
         """Whether upsets are asked for at all."""
-        return self.ber > 0.0 or self.mode == "exact_count"
+        return self.ber > 0.0 or self.mode in PLACED
 
     @field_validator("ber", mode="before")
     @classmethod

@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from ..errors import ConfigError, did_you_mean
+from ..faults.mechanisms import PLACED
 from ..faults.rates import ber_after
 from ..fields import Frozen, shown
 from .ber_schedule import BerSchedule
@@ -74,6 +75,10 @@ class FaultInjectionSection(InjectionSettings):
         campaign = self.campaign
         if campaign is None or not self.enabled:
             return self
+        if self.mode == "fault_list":
+            raise ValueError(
+                "a campaign draws fault maps; mode fault_list has the one that it lists"
+            )
         if campaign.sensitivity is not None and "weights" not in self.targets:
             raise ValueError("campaign.sensitivity studies weights, which targets leaves out")
         if self.mode == "exact_count" and self.persistence == "per_forward":
@@ -135,8 +140,8 @@ class FaultInjectionSection(InjectionSettings):
         if self.ber_by_epoch is not None and self.enabled:
             if not self.enable_in_training:
                 raise ValueError("ber_by_epoch needs enable_in_training")
-            if self.mode == "exact_count":
-                raise ValueError("ber_by_epoch is for rates; mode exact_count has upsets")
+            if self.mode in PLACED:
+                raise ValueError(f"ber_by_epoch is for rates; the mode is {self.mode}")
             check_rates(self.mode, self.asymmetric, self.ber_by_epoch.highest)
         return self
 
@@ -225,7 +230,7 @@ def _line(model: Any, root: str, error: Any) -> str:
     if kind == "literal_error":
         allowed = re.findall(r"[\w.]+", str(error["ctx"]["expected"]).replace(" or ", " "))
         message = f"allowed are {', '.join(allowed)}"
-        hint = did_you_mean(shown(received), allowed) if isinstance(received, str) else ""
+        hint = did_you_mean(received, allowed) if isinstance(received, str) else ""
     return f"{path}: {message[0].lower()}{message[1:]}; received {shown(received)}{hint}"
 
 

@@ -32,6 +32,8 @@ class Worker:
     def close(self):
         self.closed = True
 
+    kill = close
+
 
 def pool(number, make, check=lambda hello: None):
     made, said = [], []
@@ -99,3 +101,30 @@ def test_no_trial_starts_no_worker():
     with workers:
         assert list(workers([])) == []
     assert made == []
+
+
+class Stopped(Worker):
+    """Runs a trial for ever, until it is killed."""
+
+    def __init__(self, index):
+        super().__init__(index)
+        self.killed = threading.Event()
+
+    def run(self, trial):
+        if trial.number == 0:
+            return super().run(trial)
+        assert self.killed.wait(60.0)
+        raise WorkerLost(f"worker {self.index} killed")
+
+    def kill(self):
+        self.killed.set()
+
+
+def test_a_run_that_is_interrupted_does_not_wait_for_the_trials_that_run():
+    workers, made, said = pool(2, Stopped)
+    with workers:
+        results = workers(TRIALS)
+        assert next(results).trial.number == 0
+        with pytest.raises(KeyboardInterrupt):
+            results.throw(KeyboardInterrupt)
+    assert all(worker.killed.is_set() for worker in made) and not said

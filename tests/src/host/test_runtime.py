@@ -10,7 +10,8 @@ import torch
 import toy
 from rfquant_hooks.contract import BitWidths, Phase, PhaseOutcome
 from seu_plugin.errors import BitWidthError, ConfigError, InjectionError, SiteError
-from seu_plugin.host.runtime import Runtime, find_file
+from seu_plugin.host.check_config import find_file
+from seu_plugin.host.runtime import Runtime
 from seu_plugin.settings.section import parse_section
 
 

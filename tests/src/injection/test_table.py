@@ -11,7 +11,7 @@ SITES = [
 
 
 def test_table_has_a_row_for_each_site_and_their_sum(capsys):
-    print_table(injection_table(SITES, seed=9))
+    print_table(injection_table(SITES, "BER 0.01", seed=9))
     lines = capsys.readouterr().out.splitlines()
     cells = [[c.strip() for c in line.split("│")[1:-1]] for line in lines if "│" in line]
     assert cells[0] == ["conv1", "8", "100", "800", "7", "8", "6"]

@@ -15,7 +15,7 @@ def test_bits_read_wrong_are_told_of_protected_memory_alone(capsys):
 
 
 def test_accuracies_of_one_architecture():
-    assert accuracy_lines([99.0], [91.5], 1e-2) == [
+    assert accuracy_lines([99.0], [91.5], "BER 0.01") == [
         "golden accuracy:  99.00 %",
         "faulted accuracy: 91.50 % at BER 0.01",
         "accuracy drop:    7.50 percentage points",
@@ -23,9 +23,9 @@ def test_accuracies_of_one_architecture():
 
 
 def test_accuracies_of_several_architectures_are_numbered():
-    lines = accuracy_lines([99.0, 98.0], [91.5, 90.0], 1e-2)
+    lines = accuracy_lines([99.0, 98.0], [91.5, 90.0], "BER 0.01")
     assert "faulted accuracy of architecture 1: 90.00 % at BER 0.01" in lines
 
 
 def test_without_a_golden_run_no_drop_is_claimed():
-    assert accuracy_lines([], [91.5], 1e-2) == ["faulted accuracy: 91.50 % at BER 0.01"]
+    assert accuracy_lines([], [91.5], "BER 0.01") == ["faulted accuracy: 91.50 % at BER 0.01"]
