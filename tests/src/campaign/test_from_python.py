@@ -5,6 +5,8 @@ import math
 import multiprocessing
 import os
 import random
+import resource
+import shutil
 import signal
 import time
 
@@ -12,6 +14,7 @@ import pytest
 import torch
 
 import toy
+from rfquant_hooks import Stopped
 from seu_plugin import Campaign
 from seu_plugin.analysis.folders import merged, summary_of
 from seu_plugin.analysis.rows import TRIALS, read_rows
@@ -89,6 +92,60 @@ def test_a_campaign_killed_20_times_ends_as_one_that_never_was(whole, tmp_path):
     assert agree(rows(tmp_path), rows(whole))
     for name in ("summary.json", "summary.csv"):
         assert (tmp_path / name).read_text() == (whole / name).read_text()
+
+
+def told(folder, limit=None):
+    """Runs the campaign; what it is stopped by decides the exit code, as in a host."""
+    torch.set_num_threads(1)
+    if limit is not None:  # bytes that the rows may have: a disk that is full
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    try:
+        run_and_pause(folder)
+    except (Stopped, ConfigError) as error:
+        (folder.parent / "told.txt").write_text(str(error))
+        os._exit(getattr(error, "exit_code", 2))
+
+
+@pytest.mark.slow
+def test_disturbances_of_every_kind_end_in_the_rows_of_one_that_was_left_alone(whole, tmp_path):
+    """5 folders removed, then, in any order, 20 kills, 5 full disks and 5 times Ctrl-C."""
+    folder, message = tmp_path / "out", tmp_path / "told.txt"
+    context = multiprocessing.get_context("fork")
+    chance = random.Random(2)
+    later = ["kill"] * 20 + ["full"] * 5 + ["stop"] * 5
+    chance.shuffle(later)
+    for kind in ["remove"] * 5 + later:
+        there = (folder / TRIALS).stat().st_size if (folder / TRIALS).exists() else 0
+        limit = max(there, 4000) + 700 if kind == "full" else None  # the manifest still fits
+        process = context.Process(target=told, args=(folder, limit))
+        process.start()
+        while kind != "full" and not _grown(folder, there):
+            time.sleep(0.001)
+        if kind == "remove":
+            shutil.rmtree(folder)
+        elif kind != "full":
+            os.kill(process.pid, signal.SIGINT if kind == "stop" else signal.SIGKILL)
+        process.join()
+        codes = {"remove": 2, "full": 2, "stop": 130, "kill": -signal.SIGKILL}
+        assert process.exitcode == codes[kind], kind
+        if kind != "kill":
+            text = message.read_text()
+            assert "\n" not in text and len(text) <= 400
+            expected = {"remove": "was removed", "full": "File too large", "stop": "stopped; "}
+            assert expected[kind] in text and "the same command" in text
+    process = context.Process(target=told, args=(folder,))
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+    assert agree(rows(folder), rows(whole))
+    assert (folder / "summary.json").read_text() == (whole / "summary.json").read_text()
+
+
+def _grown(folder, size):
+    try:
+        return (folder / TRIALS).stat().st_size > size + 600
+    except OSError:
+        return False
 
 
 def test_two_shards_merged_equal_one_run(tmp_path):
