@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -78,10 +79,7 @@ def test_a_killed_worker_is_replaced(demo, local):
     config, folder = configuration(demo, "killed", workers=2)
     process = start(demo, config)
     wait_for_rows(folder, 4, process)
-    children = subprocess.run(
-        ["pgrep", "-P", str(process.pid)], capture_output=True, text=True
-    ).stdout.split()
-    os.kill(int(children[0]), signal.SIGKILL)
+    os.kill(int(children_of(process)[0]), signal.SIGKILL)
     out, _ = process.communicate()
     assert process.returncode == 0, out
     assert "is run again" in out
@@ -119,6 +117,45 @@ def test_a_killed_campaign_goes_on_where_it_stopped(demo, local):
     assert (folder / "summary.json").read_text() == (local[1] / "summary.json").read_text()
 
 
+@pytest.mark.parametrize(
+    ("number", "code", "workers"), [(signal.SIGINT, 130, 1), (signal.SIGTERM, 143, 2)]
+)
+def test_a_campaign_that_is_told_to_stop_says_how_it_goes_on(demo, local, number, code, workers):
+    config, folder = configuration(demo, f"stopped-{workers}-{code}", workers=workers)
+    process = start(demo, config)
+    wait_for_rows(folder, 3, process)
+    children = children_of(process)
+    assert len(children) == (workers if workers > 1 else 0)
+    process.send_signal(number)
+    out, _ = process.communicate(timeout=30)
+    assert process.returncode == code, out
+    assert "Traceback" not in out and "KeyboardInterrupt" not in out
+    safe = len(rows(folder)) - 1
+    told = f"seu-plugin: stopped; {safe} trials are safe in {folder}: the same command goes on"
+    assert out.splitlines()[-1] == f"{told} from there"
+    assert not [child for child in children if Path(f"/proc/{child}").exists()]
+    demo.hooked(config, env=ONE_THREAD)
+    assert agree(rows(folder), rows(local[1]))
+
+
+def test_a_worker_that_does_not_answer_is_given_up(demo, local):
+    timeout = {"workers": 2, "worker_timeout": "3 s"}
+    config, folder = configuration(demo, "hung", **timeout)
+    process = start(demo, config)
+    wait_for_rows(folder, 4, process)
+    stopped = children_of(process)[0]
+    os.kill(int(stopped), signal.SIGSTOP)
+    out, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, out
+    assert f"worker process {stopped} gave no answer for 3 s and was given up" in out
+    assert agree(rows(folder), rows(local[1]))
+
+
+def children_of(process):
+    found = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True)
+    return found.stdout.split()
+
+
 def test_shards_from_the_command_line(demo, local):
     config, _ = configuration(demo, "shards")
     folders = [demo.folder.parent / "results" / f"shard-{i}" for i in range(2)]
@@ -136,8 +173,15 @@ def seu(demo, *arguments, check=True):
 
 
 def test_a_trial_is_replayed(demo, local):
-    done = seu(demo, "replay", "--yes", local[1], "0.01:3")
+    faults = demo.folder.parent / "faults.csv"
+    done = seu(demo, "replay", "--yes", local[1], "0.01:3", "--export-faults", faults)
     assert "identical" in done.stdout and "NOT" not in done.stdout
+    then = rows(local[1])["0.01:3"]
+    assert f"{faults}: {then.upsets:,} faults" in done.stdout
+    section = {"mode": "fault_list", "faults": str(faults), "bit_width_config": WIDTHS}
+    listed = demo.hooked(demo.yaml("listed", section), env=ONE_THREAD).stdout
+    assert f"faulted run ({then.upsets} listed upsets" in listed
+    assert tuple(ast.literal_eval(listed.splitlines()[-1])) == then.metrics
     done = seu(demo, "replay", local[1], "0.01:3", check=False)
     assert done.returncode == 2 and "--yes runs it without asking" in done.stderr
     done = seu(demo, "replay", "-y", local[1], "0.01:33", check=False)

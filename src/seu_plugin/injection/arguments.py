@@ -10,6 +10,8 @@ from torch import nn
 
 from ..errors import ConfigError
 from ..faults.fault_list import Fault, read_faults
+from ..faults.seeding import SEED_LIMIT
+from ..fields import integer, shown
 from ..settings.injection import InjectionSettings
 
 #: Glob patterns over site names, or the mapping that the section has.
@@ -25,6 +27,16 @@ def check_model(where: str, model: Any) -> None:
         raise ConfigError(
             f"{where}.model: is a traced or scripted module, whose forward is no Python any more; "
             "give the module that it was made of"
+        )
+
+
+def check_draw(exposure_draw: Any) -> None:
+    """Raise ConfigError for what is no counter of fault maps."""
+    draw = integer(exposure_draw)
+    if isinstance(draw, bool) or not isinstance(draw, int) or not 0 <= draw < SEED_LIMIT:
+        raise ConfigError(
+            "FaultInjector.exposure_draw: must be an integer in [0, 2**64); received "
+            f"{shown(exposure_draw)}"
         )
 
 

@@ -13,13 +13,12 @@ from ..console import print_table
 from ..errors import ConfigError, InjectionError, SiteError, did_you_mean
 from ..faults.fault_list import Fault, fault_maps
 from ..faults.fault_map import FaultMap, empty_fault_map
-from ..faults.seeding import SEED_LIMIT
 from ..faults.site_memory import ReadMap
 from ..memory.protection import check_rules
 from ..quantizers.sites import check_grids, select_sites
 from ..settings.injection import InjectionSettings
 from ..settings.section import parse_settings
-from .arguments import Layers, as_arguments, check_model, listed, selection, with_list
+from .arguments import Layers, as_arguments, check_draw, check_model, listed, selection, with_list
 from .devices import agreed_seed, check_device, rank
 from .enabled import Enabled
 from .exact_count import ExactCount
@@ -106,10 +105,7 @@ class FaultInjector:
                 "FaultInjector.bn_calibration: 'both' is two evaluations, for the YAML section; "
                 "allowed here are clean, faulty"
             )
-        if not 0 <= exposure_draw < SEED_LIMIT:
-            raise ConfigError(
-                f"FaultInjector.exposure_draw: must be in [0, 2**64); received {exposure_draw!r}"
-            )
+        check_draw(exposure_draw)
         self.model = model
         self.settings = settings
         self.device = check_device(settings.device)

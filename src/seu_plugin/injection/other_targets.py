@@ -6,7 +6,8 @@ from typing import Dict, List, Tuple, Union
 
 from torch import nn
 
-from ..errors import ConfigError
+from ..errors import ConfigError, SiteError
+from ..quantizers.storage import overlapping
 from .activation_codes import ExposedActivations
 from .exposure import ExposedSite
 from .float_words import (
@@ -22,8 +23,8 @@ from .forward_state import ForwardState
 class OtherTargets:
     """By site name: activation codes, step sizes of activations, biases; words of BatchNorms.
 
-    Step sizes of weights are with their sites. Raises SiteError if a target is not there,
-    ConfigError if ``bits`` are selected, which float32 words do not have.
+    Step sizes of weights are with their sites. Raises SiteError if a target is not there or
+    two share memory, ConfigError if ``bits`` are selected, which float32 words do not have.
     """
 
     def __init__(self, model: nn.Module, exposed: List[ExposedSite], state: ForwardState) -> None:
@@ -58,6 +59,10 @@ class OtherTargets:
             "batch_norm": tuple(word for several in self.norms.values() for word in several),
         }
         self.all = tuple(one for several in self.by_target.values() for one in several)
+        words = [one for one in self.all if isinstance(one, ExposedWords)]
+        shared = overlapping((one.name, one.holder[one.tensor]) for one in words)
+        if shared is not None:
+            raise SiteError(f"targets: {shared[0]!r} and {shared[1]!r} lie in one memory")
 
     def start_trial(self) -> None:
         for one in self.all:

@@ -19,7 +19,7 @@ from ..fields import LayerSelection
 from ..memory.codecs import codec
 from ..settings.injection import InjectionSettings
 from .names import site_name, unwrap
-from .storage import check_memory_of_its_own, overlapping
+from .storage import check_memory_of_its_own, check_not_in_pieces, overlapping
 
 
 @dataclass(frozen=True)
@@ -152,6 +152,7 @@ def select_sites(model: nn.Module, layers: LayerSelection) -> Tuple[Site, ...]:
     Raises SiteError if the model has no quantized layer, a pattern matches none, nothing is
     left, two sites share a quantizer or memory, or a weight has no values to upset.
     """
+    check_not_in_pieces(model)
     sites = all_sites(model)
     names = [site.name for site in sites]
     if not sites:

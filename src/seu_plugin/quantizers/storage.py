@@ -37,6 +37,20 @@ def check_memory_of_its_own(name: str, tensor: torch.Tensor) -> None:
         )
 
 
+def check_not_in_pieces(model: torch.nn.Module) -> None:
+    """Raise SiteError for a model whose weights lie on several ranks, a piece on each."""
+    for module in model.modules():
+        names = {one.__name__ for one in type(module).__mro__}
+        # Of one rank, FullyShardedDataParallel keeps weights whole; fully_shard never does.
+        shards = "FullyShardedDataParallel" in names and getattr(module, "world_size", 1) > 1
+        if shards or "FSDPModule" in names:
+            how = "FullyShardedDataParallel" if shards else "fully_shard"
+            raise SiteError(
+                f"model: {how} keeps weights in pieces, and a stored word is none of them: use "
+                "DistributedDataParallel, or the model before it was wrapped"
+            )
+
+
 def overlapping(named: Iterable[Tuple[str, torch.Tensor]]) -> Optional[Tuple[str, str]]:
     """Names of two different tensors that lie in one memory, or None."""
     spans: List[Tuple[str, int, int, str]] = []

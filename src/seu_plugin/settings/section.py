@@ -209,7 +209,7 @@ def _line(model: Any, root: str, error: Any) -> str:
     """One mistake: path, what is allowed, what was received, nearest name."""
     kind, received = error["type"], error.get("input")
     keys = [str(part) for part in error["loc"]]
-    path = ".".join([root, *keys])
+    path = ".".join([root, *(key if key.isprintable() else shown(key) for key in keys)])
     if kind == "extra_forbidden":
         allowed = _fields(model, keys[:-1])
         return (

@@ -331,3 +331,10 @@ def test_training_may_begin_with_step_sizes_that_hold_nothing_yet(ber):
 def test_evaluation_with_step_sizes_that_hold_nothing_yet_is_an_error():
     with pytest.raises(InjectionError, match="has no value at width 4 yet"):
         outputs(toy.net(warm=False), ber=1e-3, targets=["weights", "step_sizes"])
+
+
+def test_words_that_two_modules_share_are_refused():
+    model = toy.net()
+    model.bn3.bn["3_5"].weight = model.bn2.bn["4_4"].weight
+    with pytest.raises(SiteError, match="lie in one memory"):
+        FaultInjector(model, ber=0.1, targets=["batch_norm"])

@@ -1,14 +1,18 @@
 """Finding and choosing sites."""
 
+import math
+
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 import toy
+from seu_plugin import FaultInjector
 from seu_plugin.errors import SiteError
 from seu_plugin.fields import LayerSelection
 from seu_plugin.quantizers.names import clean_name, unwrap
-from seu_plugin.quantizers.sites import all_sites, select_sites
+from seu_plugin.quantizers.sites import Site, all_sites, checked_width, select_sites
 
 
 def names(model, **selection):
@@ -116,3 +120,139 @@ def test_step_size_of_odd_shape_is_an_error():
     model.conv2.quan_w_fn.get_scale = lambda bits: torch.ones(3)
     with pytest.raises(SiteError, match="neither per tensor nor per channel"):
         all_sites(model)[1].step_size(4)
+
+
+@pytest.mark.parametrize(
+    "bits", [4, [], ("4", 4), (4.5, 4), (math.nan, 4), (True, 4), (0, 4), (17, 4)]
+)
+def test_widths_that_are_none_are_named(bits):
+    model = toy.net()
+    model.conv2.bits = bits
+    with pytest.raises(SiteError, match="conv2") as error:
+        _ = all_sites(model)[1].width
+    assert "\n" not in str(error.value)
+
+
+def test_a_width_may_be_a_number_of_torch_or_numpy():
+    for width in (torch.tensor(4), torch.tensor(4, dtype=torch.int32), np.int64(4)):
+        assert checked_width("conv2", width) == 4
+
+
+class Transposed(nn.ConvTranspose2d):
+    """16 -> 16 channels, one step size for each output channel, which is the second dimension."""
+
+    def __init__(self, along):
+        super().__init__(16, 16, 3, bias=False)
+        self.bits = (4, 4)
+        self.quan_w_fn = toy.Quantizer(self.weight, widths=(4,))
+        steps = torch.linspace(0.01, 1.0, 16)
+        shape = {"list": (16,), "second": (1, 16, 1, 1), "first": (16, 1, 1, 1)}[along]
+        shaped = (1, 16, 1, 1) if along == "list" else shape
+        self.quan_w_fn.get_scale = lambda bits, detach=True: steps.reshape(shape)
+        self.quan_w_fn.forward = lambda w, bits, **kw: (
+            (w / steps.reshape(shaped)).round().clamp(-8, 7) * steps.reshape(shaped)
+        )
+
+    def forward(self, x):
+        self.used = self.quan_w_fn(self.weight, self.bits[0])
+        return nn.functional.conv_transpose2d(x, self.used)
+
+
+@pytest.mark.parametrize("along", ["list", "second", "first"])
+def test_hit_words_are_codes_of_their_own_channel(along):
+    layer = Transposed(along)
+    with torch.no_grad():
+        layer.weight.normal_()
+    model = nn.Sequential(layer)
+    with FaultInjector(model, ber=0.05, seed=1), torch.no_grad():
+        model(torch.ones(1, 16, 4, 4))
+    step = all_sites(model)[0].step_size(4)
+    clean, codes = layer.quan_w_fn(layer.weight, 4), layer.used / step
+    assert (layer.used != clean).any()
+    assert torch.equal(codes.round().clamp(-8, 7), codes.round())
+    assert (codes - codes.round()).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("shape", [(3,), (16, 3, 1, 1), (1, 1, 16), (16, 16, 1, 2)])
+def test_step_sizes_along_no_axis_are_refused(shape):
+    model = toy.net()
+    model.conv3.quan_w_fn.get_scale = lambda bits: torch.ones(shape)
+    with pytest.raises(SiteError, match="neither per tensor nor per channel"):
+        all_sites(model)[2].step_size(3)
+
+
+def test_two_weights_in_one_memory_are_refused():
+    model = toy.net()
+    words = torch.randn(16 * 16 * 9 + 8)
+    model.conv2.weight = nn.Parameter(words[: 16 * 8 * 9].view(16, 8, 3, 3))
+    model.conv3.weight = nn.Parameter(words[8:].view(16, 16, 3, 3))
+    with pytest.raises(SiteError, match="sites 'conv2' and 'conv3' have weights in one memory"):
+        select_sites(model, LayerSelection())
+    select_sites(model, LayerSelection(exclude=("conv3",)))
+    model.conv3.weight = nn.Parameter(torch.randn(16, 16, 3, 3))
+    select_sites(model, LayerSelection())
+
+
+@pytest.mark.parametrize("name", ["copy 1 of 0", "a#1", "a b"])
+def test_names_that_streams_are_made_with_are_refused(name):
+    model = nn.Sequential()
+    model.add_module(name, toy.QuanConv2d(1, 1, fixed_bits=(4, 4)))
+    with pytest.raises(SiteError, match="must have no blanks and no '#'"):
+        all_sites(model)
+
+
+def test_a_site_too_large_for_a_map_is_refused_before_a_forward(monkeypatch):
+    model = toy.net()
+    monkeypatch.setattr(Site, "words", property(lambda site: 1 << 30))
+    with pytest.raises(SiteError, match=r"must be smaller than 2\*\*32 bits"):
+        FaultInjector(model, ber=1e-9, layers="conv2").enable()
+
+
+@pytest.fixture
+def process_group(tmp_path):
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{tmp_path / 'store'}", rank=0, world_size=1
+    )
+    yield
+    torch.distributed.destroy_process_group()
+
+
+def faulted(model):
+    with FaultInjector(model, ber=1e-2, seed=1) as injector, torch.no_grad():
+        output = model(toy.batch())
+    return output, {name: site.upsets for name, site in injector.statistics().items()}
+
+
+def test_wrappers_do_not_change_the_upsets(process_group):
+    from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper
+
+    expected = faulted(toy.net())
+    inside = toy.net()
+    inside.conv2 = checkpoint_wrapper(inside.conv2)
+    for model in (inside, *_sharded()):
+        output, upsets = faulted(model)
+        assert torch.equal(output, expected[0]) and upsets == expected[1]
+
+
+def _sharded():
+    """On one rank, on a CPU, where torch can."""
+    if not hasattr(torch, "compile"):  # torch 1.13 wants a GPU for it
+        return []
+    from torch.distributed.fsdp import FullyShardedDataParallel
+
+    cpu = torch.device("cpu")
+    model = toy.net()
+    model.conv2 = FullyShardedDataParallel(model.conv2, device_id=cpu, use_orig_params=True)
+    return [FullyShardedDataParallel(model, device_id=cpu, use_orig_params=True)]
+
+
+def test_weights_in_pieces_are_refused(process_group):
+    fsdp = pytest.importorskip("torch.distributed.fsdp")
+    if not hasattr(fsdp, "fully_shard"):
+        pytest.skip("fully_shard is of torch 2.6")
+    model = toy.net()
+    fsdp.fully_shard(model)
+    with pytest.raises(SiteError, match="fully_shard keeps weights in pieces"):
+        FaultInjector(model, ber=0.1)
+    with torch.no_grad():
+        model(toy.batch())

@@ -1,0 +1,42 @@
+"""What else is in the host's configuration."""
+
+import pytest
+
+from seu_plugin.errors import ConfigError
+from seu_plugin.host.check_config import check_checkpoint
+from seu_plugin.host.runtime import Runtime
+from seu_plugin.settings.section import parse_section
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [("enable_in_training", "fault_aware_training"), ("enable_in_search", "fault_aware_search")],
+)
+def test_two_injectors_in_one_phase_are_refused_at_configuration(ours, theirs):
+    section = parse_section({"ber": 0.1, ours: True})
+    with pytest.raises(ConfigError, match=rf"fault_injection\.{ours}: .* {theirs}\.enabled"):
+        Runtime(section, {theirs: {"enabled": True}})
+    Runtime(section, {theirs: {"enabled": False}})
+    Runtime(parse_section({"ber": 0.1}), {theirs: {"enabled": True}})
+
+
+def test_a_checkpoint_that_is_not_there_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=r"resume\.path: no such file; received 'x\.pth'"):
+        check_checkpoint({"resume": {"path": "x.pth"}})
+    (tmp_path / "x.pth").write_text("")
+    for config in ({"resume": {"path": "x.pth"}}, {"resume": {"path": None}}, {"resume": None}, {}):
+        check_checkpoint(config)
+
+
+def test_ray_that_is_not_installed_is_found_before_the_golden_run(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"campaign\.engine: ray is not installed"):
+        Runtime(parse_section({"campaign": {"engine": "ray"}}), {})
+
+
+@pytest.mark.parametrize("output", ["x" * 300, "/proc/nothing/there"])
+def test_an_output_that_cannot_be_is_found_before_the_golden_run(output):
+    with pytest.raises(ConfigError, match="output: cannot write to") as error:
+        Runtime(parse_section({"campaign": {"output": output}}), {})
+    assert len(str(error.value)) <= 400
