@@ -101,6 +101,12 @@ def campaign(rows: List[Row]) -> str:
     )
 
 
+def startup(rows: List[Row]) -> str:
+    header = ["start", "first, s", "second, s", "difference, s"]
+    columns = ("first, s", "second, s", "difference, s")
+    return table(header, [[r["start"], *(f"{r[c]:.2f}" for c in columns)] for r in rows])
+
+
 TABLES: Dict[str, Callable[[List[Row]], str]] = {
     "injection": injection,
     "injection_size": injection_size,
@@ -108,6 +114,7 @@ TABLES: Dict[str, Callable[[List[Row]], str]] = {
     "forward": ratios,
     "training": ratios,
     "campaign": campaign,
+    "startup": startup,
 }
 
 
