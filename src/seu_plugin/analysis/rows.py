@@ -49,7 +49,7 @@ class _Row(_Strict):
     residual: Optional[Count] = None
     corrected: Optional[Count] = None
     detected: Optional[Count] = None
-    outputs: Optional[StrictStr] = None
+    digest: Optional[StrictStr] = None
 
     def result(self) -> TrialResult:
         values = dict(self.__dict__)

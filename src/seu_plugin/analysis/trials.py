@@ -64,7 +64,7 @@ class TrialResult:
     ``upsets_by_site`` leaves out sites without one; ``ran`` is False for a trial without an
     wrong bit, which has the golden result; ``seconds`` is the time it took. Of protected memory:
     ``residual`` bits read wrong, ``corrected`` and ``detected`` memory words. Of the golden run:
-    ``outputs``, a digest of the outputs for each image, which tells other data."""
+    ``digest``, of each image and its outputs, which tells other data."""
 
     trial: Trial
     metrics: Tuple[float, ...]
@@ -78,12 +78,12 @@ class TrialResult:
     residual: Optional[int] = None
     corrected: Optional[int] = None
     detected: Optional[int] = None
-    outputs: Optional[str] = None
+    digest: Optional[str] = None
 
     def row(self) -> Dict[str, Any]:
         """The JSON object of ``trials.jsonl``."""
         row = asdict(self)
-        for name in ("residual", "corrected", "detected", "outputs"):
+        for name in ("residual", "corrected", "detected", "digest"):
             if row[name] is None:  # not protected; not the golden run
                 del row[name]
         return {"id": self.trial.id, **row.pop("trial"), **row}
@@ -91,9 +91,9 @@ class TrialResult:
 
 def same(one: TrialResult, other: TrialResult) -> bool:
     """Whether two results agree in all but the time they took, and what one of them does not say
-    (``outputs``, in folders of version 0.1.0)."""
-    if None in (one.outputs, other.outputs):
-        one, other = replace(one, outputs=None), replace(other, outputs=None)
+    (``digest``, in folders of version 0.1.0)."""
+    if None in (one.digest, other.digest):
+        one, other = replace(one, digest=None), replace(other, digest=None)
     return replace(one, seconds=0.0) == replace(other, seconds=0.0)
 
 

@@ -21,7 +21,7 @@ from ..injection.devices import check_ranks_agree, on_every_rank
 from ..injection.injector import FaultInjector
 from ..quantizers.names import unwrap
 from ..settings.injection import InjectionSettings
-from .outcomes import OutputRecorder, Recorded, compare, digest_of_outputs
+from .outcomes import GoldenDigest, OutputRecorder, Recorded, compare
 from .run_state import Calibrations, RunState
 
 Run = Callable[[], PhaseOutcome]
@@ -65,7 +65,8 @@ class Evaluation:
         """The run without faults. Raises ConfigError if it gives no accuracy."""
         started = time.perf_counter()
         self._before = RunState(self.model)
-        self.injector.observe(self._recorder or _ignore)
+        seen = GoldenDigest(self._recorder)
+        self.injector.observe(seen)
         with self.injector.suspended():
             outcome = self._run()
         self._after = RunState(self.model)
@@ -87,7 +88,7 @@ class Evaluation:
             bits=self.bits,
             outcomes=compare(self._outputs, self._outputs),
             seconds=time.perf_counter() - started,
-            outputs=digest_of_outputs(self._outputs),
+            digest=seen.digest(),
         )
 
     @property
@@ -228,7 +229,3 @@ def digest_of(model: nn.Module) -> str:
             words = value.detach().cpu().contiguous().view(-1)
             found.update(words.view(torch.uint8).numpy().tobytes())
     return found.hexdigest()
-
-
-def _ignore(output: object) -> None:
-    """Observes nothing: the injector still notes the widths."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any, List, Optional, Tuple
+from typing import Any, List, Optional, Sequence, Tuple
 
 import torch
 
@@ -33,7 +33,7 @@ class OutputRecorder:
         self.observed = True
         self._batches: List[Recorded] = []
 
-    def __call__(self, output: Any) -> None:
+    def __call__(self, output: Any, images: Sequence[Any] = ()) -> None:
         if not (
             isinstance(output, torch.Tensor) and output.dim() == 2 and output.is_floating_point()
         ):
@@ -74,14 +74,29 @@ def compare(golden: Optional[Recorded], faulted: Optional[Recorded]) -> Optional
     return Outcomes(*(sum(counts) for counts in zip(*on_every_rank(here))))
 
 
-def digest_of_outputs(recorded: Optional[Recorded]) -> Optional[str]:
-    """SHA-256 of what each image gave, on all ranks; None if outputs could not be recorded."""
-    if recorded is None:
-        return None
-    found = hashlib.sha256()
-    for words in on_every_rank(recorded[0].numpy().tobytes()):
-        found.update(words)
-    return found.hexdigest()
+class GoldenDigest:
+    """Sees the images and outputs of each forward of the golden run, and shows outputs to
+    ``recorder``: other data give another digest, though the accuracy may be the same. O(images) is
+    kept, and nothing waits for a GPU."""
+
+    def __init__(self, recorder: Optional[OutputRecorder]) -> None:
+        self._recorder = recorder
+        self._parts: List[torch.Tensor] = []
+
+    def __call__(self, output: Any, images: Sequence[Any] = ()) -> None:
+        for tensor in (*images, output):
+            if isinstance(tensor, torch.Tensor) and tensor.dim() > 0:
+                self._parts.append(_hashes(tensor.detach().reshape(len(tensor), -1)))
+        if self._recorder is not None:
+            self._recorder(output)
+
+    def digest(self) -> str:
+        """SHA-256 of all of it, on all ranks."""
+        found = hashlib.sha256()
+        for parts in on_every_rank([part.cpu().numpy().tobytes() for part in self._parts]):
+            for part in parts:
+                found.update(part)
+        return found.hexdigest()
 
 
 def _hashes(output: torch.Tensor) -> torch.Tensor:

@@ -202,20 +202,31 @@ def _opened(log: Path) -> TextIO:
     if log == Path(os.devnull):
         return log.open("a")
     make_folder(log.parent)
-    return os.fdopen(open_to_append(log), "a", encoding="utf-8")
+    try:
+        return os.fdopen(open_to_append(log), "a", encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"output: cannot write to {log} ({error.strerror})") from error
 
 
 def check_output(folder: Path, section: FaultInjectionSection) -> None:
     """Raise ConfigError now, not after the golden run, if ``folder`` holds another campaign, cannot
     be written to or cannot be read."""
-    check_folder(folder)
+    try:
+        check_folder(folder)
+    except ConfigError as error:
+        text = str(error)
+        raise ConfigError(text if text.startswith("output") else f"output: {text}") from error
     if (folder / MANIFEST).exists():
         assert section.campaign is not None
         identity: Any = {"section": section_identity(section, section.campaign)}
         if section.seed is not None:
             identity["seed"] = section.seed
         shard = section.campaign.shard or "0/1"
-        check_same_campaign(read_manifest(folder), identity, folder, shard)
+        try:
+            there = read_manifest(folder)
+        except ConfigError as error:
+            raise ConfigError(f"output: {error}") from error
+        check_same_campaign(there, identity, folder, shard)
 
 
 def write_scalars(monitors: Any, summary: Summary) -> None:

@@ -48,6 +48,7 @@ class Runtime:
             check_device(section.device)
         check_other_injectors(section, config)
         self._warn_of_training(config)
+        self._warn_of_ber()
         self._campaign: Optional[HostCampaign] = None
         if section.campaign is not None:
             with _at(f"{SECTION}.campaign."):
@@ -206,6 +207,14 @@ class Runtime:
             self._injected = self._injected or injector.settings.injects or not self._asked
         finally:
             self._active.pop()
+
+    def _warn_of_ber(self) -> None:
+        section = self.section
+        elsewhere = section.enable_in_search or (
+            section.enable_in_training and section.ber_by_epoch is None
+        )
+        if section.campaign is not None and section.campaign.ber and section.ber and not elsewhere:
+            self._say(f"warning: {SECTION}.ber is not used: the campaign's own ber are")
 
     def _warn_of_training(self, config: Any) -> None:
         """The published host never calls validate while it trains (main.py), so that a run may

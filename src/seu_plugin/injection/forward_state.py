@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import Any, Callable, Dict, Iterator, List, Optional
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
 
 import torch
 from torch import nn
@@ -33,7 +33,7 @@ class ForwardState:
         self.device = device
         self.codec = codec(settings.encoding)
         self.next_draw = self._first_draw = exposure_draw
-        self.observer: Optional[Callable[[Any], None]] = None
+        self.observer: Optional[Callable[[Any, Sequence[Any]], None]] = None
         self.suspensions = 0
         self._root: Optional[nn.Module] = None
         self._norms: List[nn.Module] = []

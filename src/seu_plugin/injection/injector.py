@@ -250,8 +250,8 @@ class FaultInjector:
         """While enabled: the checks of :meth:`disable` for the trial that ends now."""
         check_injection(self, self._exposed, self._state, self._given, self._others.by_target)
 
-    def observe(self, observer: Optional[Callable[[Any], None]]) -> None:
-        """Show the output of each forward of the model to ``observer``, but for those that
+    def observe(self, observer: Optional[Callable[[Any, Sequence[Any]], None]]) -> None:
+        """Show output and inputs of each forward of the model to ``observer``, but for those that
         calibrate BatchNorm."""
         self._state.observer = observer
 

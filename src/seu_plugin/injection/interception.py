@@ -69,7 +69,7 @@ class _RootForward(TakenForward):
             output = self.original(*args, **kwargs)
             state = self._state
             if state.observer is not None and state.outermost and not state.calibrating:
-                state.observer(output)
+                state.observer(output, args)
             return output
 
 

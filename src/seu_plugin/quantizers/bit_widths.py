@@ -37,7 +37,8 @@ def read_bit_widths(json_path: PathLike, config_index: int = 0) -> BitWidths:
     path = Path(json_path)
     data = _read_json(path)
     if not isinstance(data, dict) or not isinstance(data.get("configurations"), list):
-        hint = did_you_mean("configurations", data) if isinstance(data, dict) else ""
+        near = isinstance(data, dict) and "configurations" not in data
+        hint = did_you_mean("configurations", data) if near else ""
         raise BitWidthError(f"{path}: must be an object with a list 'configurations'{hint}")
     configurations = data["configurations"]
     if not configurations:

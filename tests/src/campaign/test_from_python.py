@@ -286,3 +286,33 @@ def test_upsets_that_do_not_fit_cost_no_trial(tmp_path, settings, message):
     with pytest.raises((ConfigError, SiteError), match=message):
         campaign(tmp_path, trials=4, threshold="grid", **settings).run()
     assert not (tmp_path / TRIALS).exists()
+
+
+def test_other_data_of_the_same_golden_accuracy_is_noticed(tmp_path):
+    def run(images):
+        model = toy.net()
+
+        def evaluate():
+            with torch.no_grad():
+                model(images)
+            return 100.0
+
+        Campaign(model, evaluate, ber=1e-2, trials=2, seed=1, output=str(tmp_path)).run()
+
+    run(IMAGES)
+    run(IMAGES.clone())
+    noise = torch.randn(IMAGES.shape, generator=torch.Generator().manual_seed(0))
+    with pytest.raises(InjectionError, match="or other outputs"):
+        run(IMAGES + 1e-4 * noise)
+
+
+@pytest.mark.parametrize("layers", ["conv2", ["conv2", "fc"], {"include": "conv*"}])
+def test_layers_are_given_as_to_an_injector(tmp_path, layers):
+    campaign(tmp_path, layers=layers, ber=1e-2, trials=2).run()
+    named = {"conv2"} if layers == "conv2" else {"conv1", "conv2", "conv3", "fc"}
+    assert {site for row in rows(tmp_path).values() for site in row.upsets_by_site} <= named
+
+
+def test_a_campaign_needs_a_function():
+    with pytest.raises(ConfigError, match=r"Campaign\.evaluate: must be a function"):
+        Campaign(toy.net(), None, ber=0.1)

@@ -40,3 +40,20 @@ def test_an_output_that_cannot_be_is_found_before_the_golden_run(output):
     with pytest.raises(ConfigError, match="output: cannot write to") as error:
         Runtime(parse_section({"campaign": {"output": output}}), {})
     assert len(str(error.value)) <= 400
+
+
+def test_a_ber_that_nothing_uses_is_said(capsys, tmp_path):
+    campaign = {"ber": [1e-3], "output": str(tmp_path / "r")}
+    Runtime(parse_section({"ber": 1e-2, "campaign": campaign}), {})
+    assert "fault_injection.ber is not used" in capsys.readouterr().out
+    Runtime(parse_section({"campaign": campaign}), {})
+    Runtime(parse_section({"ber": 1e-2, "enable_in_training": True, "campaign": campaign}), {})
+    assert "is not used" not in capsys.readouterr().out
+
+
+def test_rows_that_are_damaged_are_named_with_one_prefix(tmp_path):
+    (tmp_path / "manifest.json").write_text("{}")
+    (tmp_path / "trials.jsonl").write_text("x\n")
+    with pytest.raises(ConfigError) as error:
+        Runtime(parse_section({"campaign": {"output": str(tmp_path)}}), {})
+    assert str(error.value).startswith(f"fault_injection.campaign.output: {tmp_path}/trials.jsonl")

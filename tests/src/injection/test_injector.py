@@ -641,7 +641,7 @@ def test_the_self_check_alarms_on_a_wrong_rate(monkeypatch):
         ({"ber": 0.1, "mode": "x"}, "mode: allowed are ber"),
         ({"ber": 0.1, "device": "cudda"}, "device: cannot be used here; received 'cudda'"),
         ({"ber": 0.1, "seed": -1}, "seed"),
-        ({"ber": 0.1, "exposure_draw": -1}, "exposure_draw: must be in"),
+        ({"ber": 0.1, "exposure_draw": -1}, "exposure_draw: must be an integer in"),
         (
             {"ber": 0.1, "enable_in_training": False, "enable_in_inference": False},
             "are all false",

@@ -124,3 +124,15 @@ def test_width_that_the_batch_norm_lacks_is_an_error():
 def test_model_without_dynamic_layers_is_an_error():
     with pytest.raises(BitWidthError, match="no quantized layer without fixed_bits"):
         apply_bit_widths(nn.Sequential(nn.Linear(1, 1)), BitWidths((4,), (4,)))
+
+
+def test_what_is_no_path_is_named():
+    with pytest.raises(BitWidthError, match="json_path: must be a path; received None"):
+        load_bit_width_config_from_json(None)
+
+
+def test_the_right_key_with_a_wrong_value_is_no_misspelling(tmp_path):
+    path = tmp_path / "w.json"
+    path.write_text('{"configurations": {}}')
+    with pytest.raises(BitWidthError, match=r"with a list 'configurations'$"):
+        load_bit_width_config_from_json(path)
