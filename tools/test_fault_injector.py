@@ -49,6 +49,17 @@ from seu_plugin.settings.section import SECTION, parse_settings
 Batch = Tuple[torch.Tensor, torch.Tensor]
 
 
+def up_to(most: int) -> Callable[[str], int]:
+    """A type of argument: an integer in 1 ... ``most``."""
+
+    def number(text: str) -> int:
+        if not text.isdecimal() or len(text) > 12 or not 1 <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"must be in 1 ... {most}; received {text[:40]!r}")
+        return int(text)
+
+    return number
+
+
 def parse(argv: Optional[List[str]] = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -85,10 +96,12 @@ def parse(argv: Optional[List[str]] = None) -> argparse.Namespace:
         action="store_true",
         help="test a training step: upsets, then gradients",
     )
-    parser.add_argument("--batches", type=int, default=2, metavar="N", help="batches to run (2)")
+    parser.add_argument(
+        "--batches", type=up_to(10_000), default=2, metavar="N", help="batches to run (2)"
+    )
     parser.add_argument(
         "--image_size",
-        type=int,
+        type=up_to(8192),
         default=224,
         metavar="N",
         help="side of random input, without a data set (224)",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from typing import Iterable, Optional
+from typing import Any, Iterable, List, Optional
 
 from rfquant_hooks.contract import PluginError
 
@@ -14,8 +14,16 @@ LONGEST_LINE = 400
 class SeuError(PluginError):
     """Base of every error of this package."""
 
-    def __init__(self, message: str = "") -> None:
-        super().__init__("\n".join(map(_shortened, str(message).split("\n"))))
+    def __init__(self, *lines: str) -> None:
+        super().__init__("\n".join(_shortened(printable(str(line))) for line in lines))
+
+    @property
+    def lines(self) -> List[str]:
+        """The message, a line for each mistake."""
+        return str(self).split("\n")
+
+    def __reduce__(self) -> Any:
+        return type(self), tuple(self.lines)
 
 
 class ConfigError(SeuError, ValueError):
@@ -36,6 +44,13 @@ class InjectionError(SeuError, RuntimeError):
 
 class SeuWarning(UserWarning):
     """Something that does not make a result wrong but that its reader should know."""
+
+
+def printable(text: str) -> str:
+    """``text`` in one line, with what a terminal would act on written as Python writes it."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def _shortened(line: str) -> str:

@@ -18,7 +18,7 @@ from pydantic import (
     field_validator,
 )
 
-from .errors import did_you_mean
+from .errors import did_you_mean, printable
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
@@ -137,7 +137,7 @@ def shown(value: Any) -> str:
 def first_mistake(error: ValidationError) -> str:
     """The first mistake that pydantic found: the field, what is wrong, what was received."""
     mistake = error.errors()[0]
-    where = ".".join(str(part) for part in mistake["loc"])
+    where = printable(".".join(str(part) for part in mistake["loc"]))
     message = str(mistake["msg"]).replace("Value error, ", "", 1)
     message = message.replace("Input should be", "must be", 1)
     if mistake["type"] == "missing":

@@ -6,7 +6,7 @@ import json
 import os
 import secrets
 from pathlib import Path
-from typing import Any, Union
+from typing import Any, Dict, List, Tuple, Union
 
 from .errors import ConfigError
 
@@ -26,7 +26,7 @@ def read_text(path: Path, largest: int = LARGEST) -> str:
     if len(data) > largest:
         raise ConfigError(f"{path}: has more than {largest:,} bytes, so it is not what is meant")
     try:
-        return data.decode("utf-8")
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: is not UTF-8 text ({error.reason})") from error
 
@@ -35,19 +35,33 @@ def read_json(path: Path, largest: int = LARGEST) -> Any:
     """A JSON document. Raises ConfigError as :func:`read_text`, and for what is none."""
     text = read_text(path, largest)
     try:
-        return json.loads(text)
+        return load_json(text)
     except RecursionError:
         raise ConfigError(f"{path}: is nested too deeply") from None
     except ValueError as error:
         raise ConfigError(f"{path}: is not JSON ({error})") from error
 
 
+def load_json(text: Union[str, bytes]) -> Any:
+    """As json.loads. Raises ValueError also for a key that stands twice, RecursionError."""
+    return json.loads(text, object_pairs_hook=_once)
+
+
+def _once(pairs: List[Tuple[str, Any]]) -> Dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"key {twice!r} stands twice in an object")
+    return found
+
+
 def write_whole(path: Path, content: Union[str, bytes]) -> None:
     """Write a file that a crash leaves either as it was or whole, by way of a new file beside it;
     a link of its name is replaced, not followed. Raises ConfigError."""
-    data = content.encode() if isinstance(content, str) else content
     partial = path.with_name(f".seu-{secrets.token_hex(6)}")
     try:
+        data = content.encode() if isinstance(content, str) else content
         try:
             with os.fdopen(
                 os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb"

@@ -5,7 +5,9 @@ import math
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -208,9 +210,10 @@ def test_arguments_of_a_campaign(model, evaluate, arguments):
     short_lines(lambda: Campaign(model, evaluate, **{str(k): v for k, v in arguments.items()}))
 
 
-@pytest.mark.parametrize(
-    "value", [math.nan, -5.0, 12345.0, math.inf, "x", None, [], [90.0, math.nan]]
-)
+NONE = [math.nan, -5.0, 12345.0, math.inf, "50", [], [90.0, math.nan], True, 10**400]
+
+
+@pytest.mark.parametrize("value", NONE, ids=lambda value: repr(value)[:20])
 def test_what_an_evaluation_gives(value, tmp_path):
     model = toy.net()
 
@@ -233,3 +236,17 @@ def test_a_trial_that_gives_something_else_ends_the_campaign_with_its_name(tmp_p
         campaign = Campaign(model, evaluate, ber=0.1, trials=3, output=str(tmp_path / str(value)))
         with pytest.raises(SeuError, match=r"trial 0\.1:1 gave"):
             campaign.run()
+
+
+def test_what_is_not_even_a_number_is_shown_in_a_line(tmp_path):
+    for value in (np.zeros((30, 3)), torch.zeros(2, device="meta"), object()):
+        model = toy.net()
+
+        def evaluate(model=model, value=value):
+            model(toy.batch())
+            return value
+
+        run = Campaign(model, evaluate, ber=0.1, trials=2, output=str(tmp_path)).run
+        assert short_lines(run) is None
+    with pytest.raises(SeuError, match="received a OrderedDict"):
+        Campaign(toy.net(), toy.net().state_dict(), ber=0.1)

@@ -7,10 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
+from pydantic import ValidationError
+
 from ..errors import ConfigError, SeuWarning
 from ..faults.mechanisms import relaxation_of
+from ..fields import first_mistake
 from ..settings.campaign import CampaignSettings
-from .manifest import check_same_campaign, read_manifest
+from .manifest import MANIFEST, check_same_campaign, read_manifest
 from .rows import TRIALS, read_rows
 from .summary import Summary, summarize
 from .trials import GOLDEN, TrialResult, same
@@ -54,7 +57,11 @@ def summary_of(folders: Sequence[Path]) -> Summary:
     """What the trials in the folders say."""
     manifest, golden, rows = merged(folders)
     plan = CampaignSettings(**manifest["plan"])
-    relaxation = relaxation_of(manifest["identity"]["section"])
+    try:
+        relaxation = relaxation_of(manifest["identity"]["section"])
+    except ValidationError as error:
+        where = f"{folders[0] / MANIFEST}: identity.section"
+        raise ConfigError(f"{where}: {first_mistake(error)}") from None
     return summarize(golden, rows, plan, _strata(manifest), relaxation)
 
 

@@ -93,14 +93,19 @@ class ResultStore:
             there = self._path.lstat()
         except OSError:
             raise ConfigError(
-                f"output: {self._path} was removed while the campaign ran, and with it "
-                f"{len(self.results):,} trials: the same command runs them again"
+                f"output: {self._path} was removed or moved while the campaign ran, and with it "
+                f"{len(self.results):,} trials: the same command runs what is not there"
             ) from None
         if (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino):
             raise ConfigError(
                 f"output: {self._path} was replaced by another file while the campaign ran; "
                 f"{len(self.results):,} trials were in the one before, which has no name any more: "
                 "the same command runs what the new one lacks"
+            )
+        if not (self.folder / MANIFEST).exists():
+            raise ConfigError(
+                f"output: {self.folder / MANIFEST} was removed while the campaign ran: the rows "
+                "beside it mean nothing without; remove the folder, or put it back"
             )
         if there.st_size != self._size:
             raise ConfigError(

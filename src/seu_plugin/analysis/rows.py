@@ -9,11 +9,12 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, Strict
 
 from ..errors import ConfigError
 from ..fields import first_mistake
+from ..files import load_json
 from .trials import Outcomes, Trial, TrialResult
 
 TRIALS = "trials.jsonl"
 
-Count = Annotated[StrictInt, Field(ge=0)]
+Count = Annotated[StrictInt, Field(ge=0, lt=1 << 63)]
 Percent = Annotated[float, Field(ge=0.0, le=100.0, strict=True)]
 
 
@@ -65,9 +66,11 @@ class _Row(_Strict):
 def parse_row(line: bytes) -> TrialResult:
     """The inverse of :meth:`TrialResult.row`, of JSON. Raises ConfigError for what is none."""
     try:
-        return _Row.model_validate_json(line).result()
+        return _Row.model_validate(load_json(line)).result()
     except ValidationError as error:
         raise ConfigError(f"not a trial of a campaign: {first_mistake(error)}") from None
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"not a trial of a campaign: is not JSON ({error})") from None
 
 
 def read_rows(path: Path) -> Tuple[List[TrialResult], int]:
@@ -77,6 +80,8 @@ def read_rows(path: Path) -> Tuple[List[TrialResult], int]:
     accuracies than the one before.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise ConfigError(f"{path}: is not a plain file")
         data = path.read_bytes()
     except OSError as error:
         raise ConfigError(f"{path}: cannot read ({error.strerror})") from error

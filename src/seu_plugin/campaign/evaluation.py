@@ -14,6 +14,7 @@ from rfquant_hooks.contract import PhaseOutcome
 from ..analysis.strata import place_trial
 from ..analysis.trials import Trial, TrialResult
 from ..errors import ConfigError, InjectionError
+from ..faults.fault_list import Fault
 from ..faults.placing import Memory
 from ..faults.site_memory import SiteMemory
 from ..fields import selected_bits
@@ -180,6 +181,13 @@ class Evaluation:
             **guarded,
         )
         return on_every_rank(result)[0]
+
+    def faults(self) -> List[Fault]:
+        """The bits that were read wrong in the trial that ran last. Raises InjectionError unless
+        one static map of weights is all that it had."""
+        if not self._is_static():
+            raise InjectionError("a trial of per_forward maps has several lists of faults")
+        return self.injector.faults()
 
     def _nothing_wrong(self) -> Optional[Dict[str, Any]]:
         """What a trial counts whose static maps leave everything as it was; None if they do not."""

@@ -11,6 +11,7 @@ from rfquant_hooks.contract import PhaseOutcome
 
 from ..analysis.summary import Summary
 from ..errors import ConfigError
+from ..fields import shown
 from ..injection.arguments import check_model, selection
 from ..injection.devices import rank
 from ..report.tables import closing_lines, print_tables
@@ -41,7 +42,8 @@ class Campaign:
         check_model("Campaign", model)
         if not callable(evaluate):
             raise ConfigError(
-                f"Campaign.evaluate: must be a function without arguments; received {evaluate!r}"
+                "Campaign.evaluate: must be a function without arguments; received a "
+                f"{type(evaluate).__name__}"
             )
         self.model, self._evaluate = model, evaluate
         if "layers" in settings:
@@ -82,10 +84,13 @@ class Campaign:
         value = self._evaluate()
         many = value if isinstance(value, (list, tuple)) else (value,)
         try:
+            if any(isinstance(metric, (bool, str, bytes)) for metric in many):
+                raise TypeError("not a number")
             metrics = tuple(float(metric) for metric in many)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError, RuntimeError) as error:
             raise ConfigError(
-                f"Campaign: evaluate must return the top-1 accuracy in percent; received {value!r}"
+                "Campaign: evaluate must return the top-1 accuracy in percent; received "
+                f"{shown(value)}"
             ) from error
         return PhaseOutcome(value, metrics)
 

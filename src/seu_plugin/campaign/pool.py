@@ -78,7 +78,10 @@ class WorkerPool:
                 yield result
         except BaseException:
             stop.set()
-            self._stop()  # else the threads would wait for the trials that run
+            while any(thread.is_alive() for thread in threads):
+                self._stop()  # else they would wait for the trials that run, or workers that start
+                for thread in threads:
+                    thread.join(timeout=0.1)
             raise
         finally:
             stop.set()

@@ -36,9 +36,9 @@ def _as_written(trial: str) -> str:
         return trial
 
 
-def replay(folder: Path, trial: str) -> Replay:
-    """Start the host of the campaign in ``folder`` again and run one trial, by its id. ``faults``
-    are the bits of weights that were read wrong in it.
+def replay(folder: Path, trial: str, faults: bool = False) -> Replay:
+    """Start the host of the campaign in ``folder`` again and run one trial, by its id. ``faults``:
+    ask for the bits of weights that were read wrong in it, too.
 
     Raises ConfigError for an unknown id, or if the campaign does not name a command;
     InjectionError if the host evaluates another model now, or cannot be started.
@@ -65,9 +65,9 @@ def replay(folder: Path, trial: str) -> Replay:
         try:
             check_hello(worker.hello(), golden, manifest["identity"])
             now = worker.run(then.trial)
-            return Replay(then, now, worker.faults() if now.ran else [])
+            return Replay(then, now, worker.faults() if faults and now.ran else [])
         except WorkerLost as error:
-            told = "\n".join(log.read_text(errors="replace").splitlines()[-5:])
-            raise InjectionError(f"the host could not be run again ({error}):\n{told}") from error
+            told = log.read_text(errors="replace").splitlines()[-5:]
+            raise InjectionError(f"the host could not be run again ({error}):", *told) from error
         finally:
             worker.close()

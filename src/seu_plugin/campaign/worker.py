@@ -8,9 +8,12 @@ pipe closes.
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import time
+import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
@@ -19,7 +22,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 from rfquant_hooks.contract import PluginError
 
 from ..analysis.trials import Trial, TrialResult
-from ..errors import ConfigError, InjectionError
+from ..errors import ConfigError, InjectionError, SeuWarning
 from ..faults.fault_list import Fault
 from ..files import make_folder, open_to_append
 from .evaluation import Evaluation
@@ -101,7 +104,10 @@ class HostProcess:
 
     def faults(self) -> List[Fault]:
         """The upsets of the trial that it ran last."""
-        self._pipe.send(FAULTS)
+        try:
+            self._pipe.send(FAULTS)
+        except OSError as error:
+            raise self._lost() from error
         answer = self._receive(self._patience or LEAST)
         assert isinstance(answer, list)
         return answer
@@ -112,12 +118,14 @@ class HostProcess:
         try:
             self.process.wait(timeout=10.0)
         except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+            self.kill()
+            with suppress(subprocess.TimeoutExpired):  # in the kernel, in a file system that hangs
+                self.process.wait(timeout=5.0)
 
     def kill(self) -> None:
         """End the process now; who waits for an answer is told that it is lost."""
-        self.process.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)  # with the loaders that it has started
 
     def _receive(self, patience: float) -> Union[Hello, TrialResult, List[Fault]]:
         deadline = time.monotonic() + patience
@@ -165,7 +173,7 @@ def serve(pipe: Connection, evaluation: Evaluation, hello: Hello) -> None:
             asked = pipe.recv()
             try:
                 answer: Union[TrialResult, List[Fault], PluginError] = (
-                    evaluation.injector.faults() if asked == FAULTS else evaluation.trial(asked)
+                    evaluation.faults() if asked == FAULTS else evaluation.trial(asked)
                 )
             except PluginError as error:
                 answer = error
@@ -210,6 +218,17 @@ def check_hello(hello: Hello, golden: TrialResult, identity: Mapping[str, Any]) 
         raise InjectionError(
             f"a worker's golden run gives {list(hello.golden.metrics)}, this process's "
             f"{list(golden.metrics)}: set campaign.threads and OMP_NUM_THREADS to the same number"
+        )
+    _warn_of_digests(hello.golden, golden)
+
+
+def _warn_of_digests(one: TrialResult, other: TrialResult) -> None:
+    if None not in (one.digest, other.digest) and one.digest != other.digest:
+        warnings.warn(
+            "a worker's golden outputs differ bit for bit from this process's, though the accuracy "
+            "does not: other data, or another number of threads",
+            SeuWarning,
+            stacklevel=3,
         )
 
 

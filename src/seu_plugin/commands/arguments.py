@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from ..errors import ConfigError
+from ..errors import ConfigError, printable
 
 
 class Finite(click.FloatRange):
@@ -53,7 +53,9 @@ def confirm(folder: Path, yes: bool) -> None:
     command = manifest["command"]
     if not command or yes:  # without one, whoever wants to run it says so
         return
-    click.echo(f"{folder} runs, in {manifest['cwd']}:\n  {shlex.join(command)}", err=True)
+    # Escaped: what stands here must not be able to hide itself on a terminal.
+    click.echo(f"{folder} runs, in {printable(str(manifest['cwd']))}:", err=True)
+    click.echo(f"  {printable(shlex.join(command))}", err=True)
     if not sys.stdin.isatty():
         raise ConfigError(f"{folder}: names the command above; --yes runs it without asking")
     click.confirm("Run it?", abort=True, err=True)

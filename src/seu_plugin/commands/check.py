@@ -35,7 +35,10 @@ def checked(config: Sequence[Path], host: Optional[Path] = None) -> List[str]:
 
     merged: Dict[str, Any] = {}
     for path in config:
-        merged = _merged(merged, load_yaml(path))
+        try:
+            merged = _merged(merged, load_yaml(path))
+        except RecursionError:
+            raise ConfigError(f"{path}: an alias in it contains itself") from None
     check_place(merged)
     if SECTION not in merged:
         names = ", ".join(map(str, config))

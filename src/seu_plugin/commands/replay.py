@@ -35,7 +35,7 @@ def replay(folder: Path, trial: str, export_faults: Optional[Path], yes: bool) -
     if export_faults is not None:
         check_suffix(export_faults)
     confirm(folder, yes)
-    result = run_again(folder, trial)
+    result = run_again(folder, trial, faults=export_faults is not None)
     for name, one in (("campaign", result.then), ("replay", result.now)):
         accuracy = ", ".join(f"{metric:.4f} %" for metric in one.metrics)
         click.echo(f"{name + ':':10}{one.upsets:,} upsets, accuracy {accuracy}")

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import ConfigError, did_you_mean
 from ..fields import shown
-from ..files import read_text
+from ..files import load_json, read_text
 from .fault_map import MAX_WIDTH, FaultMap, popcount
 
 
@@ -153,7 +153,7 @@ def _json_rows(path: Path, text: str) -> Iterable[Tuple[int, Any]]:
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             try:
-                yield number, json.loads(line)
+                yield number, load_json(line)
             except (ValueError, RecursionError) as error:
                 raise ConfigError(f"{path}, line {number}: is not JSON ({error})") from None
 

@@ -245,4 +245,5 @@ def _at(place: str) -> Iterator[None]:
     try:
         yield
     except SeuError as error:
-        raise type(error)(f"{place}{error}") from error
+        first, *others = error.lines
+        raise type(error)(f"{place}{first}", *others) from error

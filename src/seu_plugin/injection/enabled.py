@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from typing import Optional, Sequence
+import weakref
+from typing import ContextManager, Optional, Sequence
 
 from torch import nn
 
@@ -33,6 +34,7 @@ class Enabled:
     ) -> None:
         self._model, self._exposed, self._state = model, exposed, state
         self._hold = take_over(model, exposed, state, owner, others)
+        self._hold.kept = self  # for as long as the model is
         self.keep_step_sizes()
 
     def keep_step_sizes(self) -> None:
@@ -47,6 +49,10 @@ class Enabled:
             return error
         return None
 
+    def still(self) -> ContextManager[None]:
+        """Inside, no other thread is in a forward."""
+        return self._hold.still()
+
     def end(self) -> None:
         self._hold.give_back()
         for site in self._exposed:
@@ -55,11 +61,19 @@ class Enabled:
         if not self._state.trained:
             self._fresh.restore()
 
-    def dropped(self) -> None:
-        """The injector was collected, and nobody had disabled it."""
-        self.end()
+    @property
+    def owner(self) -> str:
+        return self._hold.owner
+
+
+def dropped(reference: weakref.ref[Enabled]) -> None:
+    """An injector was collected, and nobody had disabled it: its model, if that is not collected
+    along with it, is given back."""
+    enabled = reference()
+    if enabled is not None:
+        enabled.end()
         warnings.warn(
-            f"{self._hold.owner} was dropped while enabled; its model is as before from now on: "
+            f"{enabled.owner} was dropped while enabled; its model is as before from now on: "
             "keep the injector until disable(), or use it as a context manager",
             SeuWarning,
             stacklevel=2,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Dict, Optional, Protocol, Sequence, Tuple
 
 from ..errors import InjectionError
 from ..faults.fault_map import FaultMap, empty_fault_map
-from ..faults.placing import place
+from ..faults.placing import Memory, place
 from ..fields import selected_bits
 from ..settings.injection import InjectionSettings
 
@@ -35,6 +36,7 @@ class ExactCount:
     def __init__(self, sites: Sequence[Sized], seed: int) -> None:
         self._sites, self._seed = sites, seed
         self._key: object = None
+        self._lock = threading.Lock()
         self._maps: Dict[str, FaultMap] = {}
 
     def draw(self, name: str, width: int, settings: InjectionSettings, draw: int) -> FaultMap:
@@ -51,6 +53,12 @@ class ExactCount:
             mask = selected_bits(settings.bits, now)
             memory[site.name] = site.words, [b for b in range(now) if mask >> b & 1]
         key = (settings.trial, draw, settings.upsets, str(memory))
+        with self._lock:
+            return self._drawn(name, memory, settings, key, draw)
+
+    def _drawn(
+        self, name: str, memory: Memory, settings: InjectionSettings, key: object, draw: int
+    ) -> FaultMap:
         if key != self._key:
             at = (self._seed, settings.trial, draw)
             self._maps, self._key = place(memory, settings.upsets, _WHERE, *at), key

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Sequence
+from typing import Mapping, Sequence
 
-from ..errors import ConfigError, SiteError
-from ..faults.fault_map import BITS_LIMIT
+from ..errors import ConfigError, SiteError, did_you_mean
+from ..faults.fault_map import BITS_LIMIT, FaultMap
 from ..faults.site_memory import SiteMemory
 from ..fields import selected_bits
 from ..quantizers.sites import Site
@@ -30,3 +30,13 @@ def check_memory(sites: Sequence[Site], settings: InjectionSettings) -> None:
         raise ConfigError(
             f"upsets: is {settings.upsets:,}, but the selected sites have {stored:,} bits"
         )
+
+
+def check_given(sites: Sequence[Site], given: Mapping[str, FaultMap]) -> None:
+    """Raise SiteError for an upset outside of the sites."""
+    known = {site.name: site for site in sites}
+    for name, fault_map in given.items():
+        if name not in known:
+            raise SiteError(f"no selected site {name!r}{did_you_mean(name, known)}")
+        width = known[name].width_if_set or known[name].widest
+        fault_map.check_fits(name, known[name].words, width)

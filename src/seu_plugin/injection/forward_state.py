@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import contextmanager
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
 
@@ -35,6 +36,7 @@ class ForwardState:
         self.next_draw = self._first_draw = exposure_draw
         self.observer: Optional[Callable[[Any, Sequence[Any]], None]] = None
         self.suspensions = 0
+        self._lock = threading.RLock()
         self._root: Optional[nn.Module] = None
         self._norms: List[nn.Module] = []
         self.reset()
@@ -131,6 +133,10 @@ class ForwardState:
         """The exposure draw of the map that holds now; 0 while maps are static."""
         if self.is_static(training):
             return 0
+        with self._lock:
+            return self._drawn(name)
+
+    def _drawn(self, name: str) -> int:
         if self._depth == 0:
             return self._draw_outside(name)
         if self._new_forward or self.draw is None:

@@ -1,33 +1,28 @@
 """Taking over a module's ``forward`` so that it can be given back without a trace.
 
-An instance attribute ``forward`` (not a hook) is exception safe on every torch version, leaves
-the state_dict alone, and lets a deep copy or pickle of the module be the clean module: the
-copy's attribute becomes the plain method of its class.
+An instance attribute ``forward`` (not a hook) is exception safe on every torch version and leaves
+the state_dict alone. Each module has a lock: forwards of the model come one after the other, and so
+do those of a layer; threads that a forward starts may run other layers meanwhile.
 """
 
 from __future__ import annotations
 
-import copy
+import os
 import re
 import threading
-import types
-from typing import Any, Callable, Dict, List, Optional
+import weakref
+from contextlib import ExitStack, contextmanager
+from typing import Any, Callable, Iterator, List, Optional
 
 import torch
 from torch import nn
 
 from ..errors import InjectionError
+from .guards import guards
 
 #: Other injectors replace quantizers' forwards too, that of a fork of the host in
 #: util/fault_injector.py for one. What they have in common: the module's or the function's name.
 _INJECTORS = re.compile(r"(?:^|\.)fault_inject(?:or|ion)$|Fault|Inject|BitFlip")
-#: Seconds that autograd's thread waits for a forward that may be waiting for it.
-PATIENCE = 60.0
-#: What torch calls to make of a module something that would run without this one's upsets.
-_MAKERS = {
-    "_replicate_for_data_parallel": "replicated by DataParallel (DistributedDataParallel works)",
-    "__prepare_scriptable__": "scripted",
-}
 
 
 class _NoCode(InjectionError, AttributeError):
@@ -35,33 +30,22 @@ class _NoCode(InjectionError, AttributeError):
 
 
 class Hold:
-    """What the forwards that one injector has taken over share: its name, and a lock.
-
-    Forwards of several threads come one after the other: where the model is in its forward, which
-    map holds and what a module's tensors are replaced by is the same for all of it. Use as a
-    context manager around one forward.
-    """
+    """What the forwards that one injector has taken over share; the model's is the first."""
 
     def __init__(self, owner: str) -> None:
         self.owner = owner
         self.over = False
         self.taken: List[TakenForward] = []
-        self._lock = threading.RLock()
+        self.kept: Any = None  # what lives as long as the model
+        _HOLDS.add(self)
 
-    def __enter__(self) -> None:
-        if self._lock.acquire(blocking=False):
-            return
-        if not isinstance(threading.current_thread(), threading._DummyThread):
-            self._lock.acquire()
-        # One of autograd's: a recomputation, that the holder of the lock may be waiting for.
-        elif not self._lock.acquire(timeout=PATIENCE):
-            raise InjectionError(
-                f"{self.owner}: a layer is recomputed in another thread while a forward of the "
-                "model waits for it: call backward outside of the forward, or disable first"
-            )
-
-    def __exit__(self, *error: object) -> None:
-        self._lock.release()
+    @contextmanager
+    def still(self) -> Iterator[None]:
+        """Inside, no other thread is in a forward; one that has begun ends before."""
+        with ExitStack() as stack:
+            for forward in self.taken:  # the model's first, as a forward takes them
+                stack.enter_context(forward.lock)
+            yield
 
     def check(self) -> None:
         """Raise InjectionError if somebody else has replaced one of the forwards since."""
@@ -69,22 +53,39 @@ class Hold:
             forward.check_held()
 
     def give_back(self) -> None:
-        """Undo all, last first. A forward that another thread has begun ends before."""
-        with self:
+        """Undo all, last first."""
+        with self.still():
             self.over = True
             for forward in reversed(self.taken):
                 forward.give_back()
+
+
+_HOLDS: weakref.WeakSet[Hold] = weakref.WeakSet()
+
+
+def _fresh_locks() -> None:
+    """In a forked child there is no thread that would release a lock."""
+    for hold in _HOLDS:
+        for forward in hold.taken:
+            forward.own_lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_fresh_locks)
 
 
 class TakenForward:
     """A module's replaced ``forward``. Subclasses define ``run``.
 
     ``original`` is what the module's own forward was: the method of its class, or an instance
-    attribute set by somebody else, which :meth:`give_back` restores.
+    attribute set by somebody else, which :meth:`give_back` restores. ``inside``: the forward of the
+    layer that runs this one.
     """
 
-    def __init__(self, module: nn.Module, hold: Hold) -> None:
-        self.hold = hold
+    def __init__(
+        self, module: nn.Module, hold: Hold, inside: Optional[TakenForward] = None
+    ) -> None:
+        self.hold, self._inside, self.own_lock = hold, inside, threading.RLock()
         current = vars(module).get("forward")
         if isinstance(current, TakenForward):
             raise InjectionError(
@@ -100,11 +101,23 @@ class TakenForward:
         self.module = module
         self.original: Callable[..., Any] = module.forward
         self._had_attribute = "forward" in vars(module)
-        object.__setattr__(module, "forward", self)
-        for name, what in _MAKERS.items():
-            why = f"{hold.owner}: the model cannot be {what} while upsets are injected"
-            object.__setattr__(module, name, _Refusal(module, name, why))
+        self._guards = guards(module, hold.owner, self.away)
+        self._stand()
         hold.taken.append(self)
+
+    @property
+    def lock(self) -> Any:
+        """Its own, or that of the forward it runs inside."""
+        return self.own_lock if self._inside is None else self._inside.lock
+
+    def guard(self, name: str, value: Callable[..., Any]) -> None:
+        """Another instance attribute while the forward is taken over."""
+        self._guards[name] = value
+        object.__setattr__(self.module, name, value)
+
+    def _stand(self) -> None:
+        for name, value in {"forward": self, **self._guards}.items():
+            object.__setattr__(self.module, name, value)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if _is_compiling():  # torch.compile: a graph break, and what is inside runs as it is
@@ -112,7 +125,7 @@ class TakenForward:
         return self._alone(*args, **kwargs)
 
     def _alone(self, *args: Any, **kwargs: Any) -> Any:
-        with self.hold:
+        with self.lock:
             if self.hold.over:  # between the look at the attribute and the lock
                 return self.original(*args, **kwargs)
             return self.run(*args, **kwargs)
@@ -136,52 +149,28 @@ class TakenForward:
                 "the two"
             )
 
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """Inside, the module has nothing of ours, and no other thread is in a forward."""
+        with self.hold.still():
+            ours = vars(self.module).get("forward") is self
+            self.give_back()
+            try:
+                yield
+            finally:
+                if ours and not self.hold.over:
+                    self._stand()
+
     def give_back(self) -> None:
-        for name in _MAKERS:
-            vars(self.module).pop(name, None)
+        for name, value in self._guards.items():
+            if vars(self.module).get(name) is value:
+                del vars(self.module)[name]
         if vars(self.module).get("forward") is not self:
             return  # whoever replaced it has this one, which passes everything on from now on
         if self._had_attribute:
             object.__setattr__(self.module, "forward", self.original)
         else:
             vars(self.module).pop("forward", None)
-
-    def __deepcopy__(self, memo: Dict[int, Any]) -> Any:
-        if self._had_attribute:
-            return copy.deepcopy(self.original, memo)
-        return _plain_forward(memo.get(id(self.module)))
-
-    def __reduce__(self) -> Any:
-        if self._had_attribute:
-            return _same, (self.original,)
-        # Unpickled before the module has instance attributes: finds the method of its class.
-        return getattr, (self.module, "forward")
-
-
-class _Refusal:
-    """Stands where torch looks for a way to make another module of this one."""
-
-    def __init__(self, module: nn.Module, name: str, why: str) -> None:
-        self._module, self._name, self._why = module, name, why
-
-    def __call__(self) -> Any:
-        raise InjectionError(f"{self._why}: disable first")
-
-    def __deepcopy__(self, memo: Dict[int, Any]) -> Any:
-        return _maker(memo.get(id(self._module)), self._name)
-
-    def __reduce__(self) -> Any:
-        return _maker, (self._module, self._name)
-
-
-def _maker(module: Optional[nn.Module], name: str) -> Any:
-    """What a copy of the module has: the method of its class, or one that gives the module."""
-    method = getattr(type(module), name, _itself)
-    return types.MethodType(method, module)
-
-
-def _itself(module: nn.Module) -> nn.Module:
-    return module
 
 
 def _never() -> bool:
@@ -202,13 +191,3 @@ def _untraced(run: Callable[..., Any], args: Any, kwargs: Any) -> Any:
 
 #: What torch.compiler.disable leaves on a function, had without the import.
 _untraced._torchdynamo_disable = True  # type: ignore[attr-defined]
-
-
-def _same(forward: Any) -> Any:
-    return forward
-
-
-def _plain_forward(module: Optional[nn.Module]) -> Any:
-    if module is None:
-        raise InjectionError("an injected forward cannot be copied without its module")
-    return types.MethodType(type(module).forward, module)

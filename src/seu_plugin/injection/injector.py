@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import weakref
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Union
 
 import torch
 from torch import nn
 
 from ..console import print_table
-from ..errors import ConfigError, InjectionError, SiteError, did_you_mean
+from ..errors import ConfigError, InjectionError
 from ..faults.fault_list import Fault, fault_maps
 from ..faults.fault_map import FaultMap, empty_fault_map
 from ..faults.site_memory import ReadMap
@@ -20,10 +20,10 @@ from ..settings.injection import InjectionSettings
 from ..settings.section import parse_settings
 from .arguments import Layers, as_arguments, check_draw, check_model, listed, selection, with_list
 from .devices import agreed_seed, check_device, rank
-from .enabled import Enabled
+from .enabled import Enabled, dropped
 from .exact_count import ExactCount
 from .exposure import ExposedSite
-from .fit import check_memory
+from .fit import check_given, check_memory
 from .forward_state import ForwardState
 from .other_targets import OtherTargets
 from .self_check import check_injection
@@ -122,7 +122,7 @@ class FaultInjector:
         self._dropped: Optional[weakref.finalize[Any, Any]] = None
         self._listed = None if settings.mode != "fault_list" else fault_maps(listed(settings))
         if self._listed is not None:
-            self._check_given(self._listed)
+            check_given(self.sites, self._listed)
         self._given: Optional[Mapping[str, FaultMap]] = self._listed
 
     @classmethod
@@ -156,7 +156,7 @@ class FaultInjector:
         for exposed in self._exposed:
             width = None if widths_set_later else exposed.site.width
             if width is not None:
-                exposed.site.step_size(width)
+                exposed.site.check_step_size(width)
         check_memory(self.sites, self.settings)
         self._state.reset()
         self._given = self._listed
@@ -165,7 +165,7 @@ class FaultInjector:
         self._others.start_trial()
         parts = (self.model, self._exposed, self._state, self._others)
         self._enabled = Enabled(*parts, owner=repr(self))
-        self._dropped = weakref.finalize(self, self._enabled.dropped)
+        self._dropped = weakref.finalize(self, dropped, weakref.ref(self._enabled))
         self._dropped.atexit = False
         return self
 
@@ -210,23 +210,16 @@ class FaultInjector:
         named = as_arguments(old)
         changed: Dict[str, Any] = {"trial": trial, "ber": old.ber if ber is None else ber}
         if given is not None:
-            self._check_given(given)
+            check_given(self.sites, given)
             changed.update(ber=0.0, persistence="static")
-        self.settings = parse_settings({**named, **changed})
-        self._given = self._listed if given is None else given
-        self._state.start_trial(self.settings)
-        self._others.start_trial()
-        for exposed in self._exposed:
-            exposed.start_trial(self._of_site(exposed))
-
-    def _check_given(self, given: Mapping[str, FaultMap]) -> None:
-        """Raise SiteError for an upset outside of the selected sites."""
-        sites = {site.name: site for site in self.sites}
-        for name, fault_map in given.items():
-            if name not in sites:
-                raise SiteError(f"no selected site {name!r}{did_you_mean(name, sites)}")
-            width = sites[name].width_if_set or sites[name].widest
-            fault_map.check_fits(name, sites[name].words, width)
+        settings = parse_settings({**named, **changed})
+        with self._enabled.still():
+            self.settings = settings
+            self._given = self._listed if given is None else given
+            self._state.start_trial(self.settings)
+            self._others.start_trial()
+            for exposed in self._exposed:
+                exposed.start_trial(self._of_site(exposed))
 
     def _of_site(self, exposed: ExposedSite) -> Optional[FaultMap]:
         if self._given is None:
@@ -271,11 +264,15 @@ class FaultInjector:
         Raises InjectionError for a site that was used at several widths, or under maps that
         changed from forward to forward once these are over.
         """
-        return [fault for exposed in self._exposed for fault in exposed.faults()]
+        if self.settings.targets != ("weights",):
+            targets = ", ".join(self.settings.targets)
+            raise InjectionError(f"faults() lists upsets of weights; the targets are {targets}")
+        with self._still():
+            return [fault for exposed in self._exposed for fault in exposed.faults()]
 
     @contextmanager
     def suspended(self) -> Iterator[None]:
-        """Forwards inside run clean, and count nothing."""
+        """Forwards inside run clean, and count nothing, in all threads."""
         self._state.suspensions += 1
         try:
             yield
@@ -284,8 +281,13 @@ class FaultInjector:
 
     def statistics(self) -> Dict[str, SiteStatistics]:
         """Words and bits exposed, upsets made, words hit, by site name; since ``enable``."""
-        made = [e.statistics() for e in self._exposed if e.exposed]
-        return {s.name: s for s in made + [one.statistics() for one in self._others.all]}
+        with self._still():
+            made = [e.statistics() for e in self._exposed if e.exposed]
+            return {s.name: s for s in made + [one.statistics() for one in self._others.all]}
+
+    def _still(self) -> Any:
+        """Inside, no other thread is in a forward."""
+        return nullcontext() if self._enabled is None else self._enabled.still()
 
     def print_summary(self) -> None:
         """Print :meth:`statistics` as a table (on rank 0 of a process group)."""

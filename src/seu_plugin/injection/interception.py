@@ -36,13 +36,13 @@ def take_over(
         _RootForward(root, hold, state, sites)
         for exposed in sites:
             bias = others.biases.get(exposed.site.name)
-            weight = _QuantizerForward(exposed.site.quantizer, hold, exposed)
-            _LayerForward(exposed.site.layer, hold, exposed, weight, bias)
+            layer = _LayerForward(exposed.site.layer, hold, exposed, bias)
+            layer.weight = _QuantizerForward(exposed.site.quantizer, hold, exposed, layer)
             name = exposed.site.name
             codes, step = others.activations.get(name), others.step_sizes.get(name)
             if codes is not None or step is not None:
                 quantizer = exposed.site.layer.quan_a_fn
-                _ActivationForward(quantizer, hold, exposed, codes, step)
+                _ActivationForward(quantizer, hold, exposed, codes, step, layer)
         for norm, words in others.norms.items():
             _NormForward(norm, hold, words)
     except BaseException:
@@ -60,6 +60,12 @@ class _RootForward(TakenForward):
         super().__init__(module, hold)
         self._state = state
         self._sites = sites
+        self.guard("state_dict", self._state_dict)
+
+    def _state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        """Not in the middle of another thread's forward, where modules hold words with upsets."""
+        with self.hold.still():
+            return type(self.module).state_dict(self.module, *args, **kwargs)
 
     def run(self, *args: Any, **kwargs: Any) -> Any:
         self.hold.check()
@@ -76,20 +82,21 @@ class _RootForward(TakenForward):
 class _LayerForward(TakenForward):
     """Marks the inside of a layer: quantizer calls elsewhere see clean weights."""
 
+    weight: TakenForward
+
     def __init__(
         self,
         module: nn.Module,
         hold: Hold,
         exposed: ExposedSite,
-        weight: TakenForward,
         bias: Optional[ExposedWords] = None,
     ) -> None:
         super().__init__(module, hold)
-        self._exposed, self._weight = exposed, weight
+        self._exposed = exposed
         self._words = [] if bias is None else [bias]
 
     def run(self, *args: Any, **kwargs: Any) -> Any:
-        self._weight.check_held()  # the layer may run without the model around it
+        self.weight.check_held()  # the layer may run without the model around it
         with self._exposed.inside_layer(), replaced(self._words):
             return self.original(*args, **kwargs)
 
@@ -116,8 +123,9 @@ class _ActivationForward(TakenForward):
         exposed: ExposedSite,
         codes: Optional[ExposedActivations],
         step: Optional[ExposedWords],
+        layer: TakenForward,
     ) -> None:
-        super().__init__(module, hold)
+        super().__init__(module, hold, layer)
         self._exposed, self._codes, self._step = exposed, codes, step
 
     def run(self, *args: Any, **kwargs: Any) -> Any:
@@ -147,8 +155,10 @@ class _ActivationForward(TakenForward):
 class _QuantizerForward(TakenForward):
     """Puts the upsets into what the weight quantizer gives to its layer."""
 
-    def __init__(self, module: nn.Module, hold: Hold, exposed: ExposedSite) -> None:
-        super().__init__(module, hold)
+    def __init__(
+        self, module: nn.Module, hold: Hold, exposed: ExposedSite, layer: TakenForward
+    ) -> None:
+        super().__init__(module, hold, layer)
         self._exposed = exposed
 
     def run(self, *args: Any, **kwargs: Any) -> Any:

@@ -20,7 +20,7 @@ _OF_STREAMS = re.compile(r"\s|#")
 def clean_name(name: str) -> str:
     """A dotted path without the wrappers in it: maps do not depend on them."""
     parts = name.split(".")
-    while parts[0] in _WRAPPERS:
+    while len(parts) > 1 and parts[0] in _WRAPPERS:
         del parts[0]
     return ".".join(part for part in parts if part not in _INSIDE)
 

@@ -93,6 +93,13 @@ class Site:
             )
         return self._along_weight(scale.detach())
 
+    def check_step_size(self, width: int) -> None:
+        """As :meth:`step_size`; raises SiteError also for one that is 0 or no number. Waits for a
+        GPU."""
+        scale = self.step_size(width)
+        if not bool((torch.isfinite(scale) & (scale != 0)).all()):
+            raise SiteError(f"site {self.name!r}: its step size at {width} bits is 0 or no number")
+
     def _along_weight(self, scale: torch.Tensor) -> torch.Tensor:
         if scale.numel() == 1:
             return scale
@@ -155,6 +162,12 @@ def select_sites(model: nn.Module, layers: LayerSelection) -> Tuple[Site, ...]:
     check_not_in_pieces(model)
     sites = all_sites(model)
     names = [site.name for site in sites]
+    root = unwrap(model)
+    if any(site.layer is root for site in sites):
+        raise SiteError(
+            f"model: is itself a quantized layer ({type(root).__name__}): give the model that it "
+            "is a part of, or nn.Sequential(layer)"
+        )
     if not sites:
         raise SiteError(
             f"layers: {type(unwrap(model)).__name__} has no quantized layer (a module with weight, "

@@ -28,6 +28,8 @@ def check_memory_of_its_own(name: str, tensor: torch.Tensor) -> None:
         raise SiteError(f"{name}: has no shape yet (a lazy module): run the model once before")
     if tensor.is_meta:
         raise SiteError(f"{name}: is on the meta device, so it has no values to upset")
+    if any(size > 1 and step == 0 for size, step in zip(tensor.shape, tensor.stride())):
+        raise SiteError(f"{name}: its words share memory (it is an expanded view)")
     kind = type(tensor)
     if kind not in _PLAIN or _is_transformed(tensor):
         what = "a tensor of a torch.func transform" if kind in _PLAIN else f"a {kind.__name__}"

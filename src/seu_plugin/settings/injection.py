@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated, Any, Literal, Mapping, Optional, Tuple, Union
 
 from pydantic import (
@@ -166,7 +167,11 @@ class InjectionSettings(Frozen):
     @field_validator("faults", mode="before")
     @classmethod
     def _listed(cls, value: Any) -> Any:
-        return listed_faults(value) if isinstance(value, (list, tuple)) else value
+        if isinstance(value, (list, tuple)):
+            return listed_faults(value)
+        if value is None or isinstance(value, (str, os.PathLike)):
+            return value if value is None else os.fspath(value)
+        raise ValueError("must be a file, or a list of faults")
 
     @field_validator("protection", mode="before")
     @classmethod

@@ -15,9 +15,15 @@ def check_place(settings: Mapping[Any, Any]) -> None:
     """Raise ConfigError if the section lies inside another, or if a key at the top is meant to be
     it: it would not be read, and a clean run would be taken for one under upsets."""
     waiting = [(str(key), value, 1) for key, value in settings.items() if key != SECTION]
+    seen = set()
     while waiting:
         place, value, depth = waiting.pop()
-        if isinstance(value, Mapping) and depth < _DEEPEST:
+        if id(value) in seen or depth > _DEEPEST:  # an alias
+            continue
+        seen.add(id(value))
+        if isinstance(value, (list, tuple)):
+            waiting += [(f"{place}[{n}]", inner, depth + 1) for n, inner in enumerate(value)]
+        elif isinstance(value, Mapping):
             if SECTION in value:
                 raise ConfigError(
                     f"{place}.{SECTION}: must stand at the top of the configuration, not inside "

@@ -189,7 +189,7 @@ def _parse(model: Type[Settings], raw: Mapping[str, Any], root: str) -> Settings
         mistakes = [e for e in mistakes if e["type"] != "too_short" or not e["input"]]
         lines = [_line(model, root, e) for e in mistakes]
         more = [f"and {len(lines) - MOST_LINES} more mistakes"] if len(lines) > MOST_LINES else []
-        raise ConfigError("\n".join([*lines[:MOST_LINES], *more])) from None
+        raise ConfigError(*lines[:MOST_LINES], *more) from None
 
 
 #: Mistakes that are told at once.

@@ -29,7 +29,8 @@ def load_yaml(path: Path) -> Dict[str, Any]:
         data = yaml.safe_load(text)
     except RecursionError:
         raise ConfigError(f"{path}: is nested too deeply") from None
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date or number that is none
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError) as error:
+        # Not of YAML's own: a date, or a value with a tag, that is none.
         raise ConfigError(f"{path}: is not YAML ({' '.join(str(error).split())})") from error
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: must be a mapping of settings")
@@ -70,6 +71,7 @@ def _pairs(node: Any) -> List[Tuple[Any, Any]]:
 
 def _children(node: Any, place: str) -> Iterator[Tuple[Any, str]]:
     for key, value in _pairs(node):
+        yield key, f"key of {place}"
         yield value, f"{place}.{key.value}"
     if isinstance(node, yaml.SequenceNode):
         for position, value in enumerate(node.value):
@@ -90,17 +92,20 @@ def _check_keys(path: Path, node: Any, place: str) -> None:
 
 
 def _check_twice(path: Path, node: Any, place: str, only: str = "") -> None:
-    lines: Dict[str, int] = {}
+    lines: Dict[Any, int] = {}
     for key, _ in _pairs(node):
         line = key.start_mark.line + 1
-        if key.value in lines and only in ("", key.value):
-            name = f"{place}.{key.value}".lstrip(".")
+        if not isinstance(key, yaml.ScalarNode):
+            continue
+        number = key.tag.endswith((":int", ":float")) and _DECIMAL.fullmatch(key.value)
+        name = float(key.value) if number else key.value
+        if name in lines and only in ("", name):
+            told = f"{place}.{key.value}".lstrip(".")
             raise ConfigError(
-                f"{path}: {name} stands twice, in line {lines[key.value]} and in line {line}: YAML "
+                f"{path}: {told} stands twice, in line {lines[name]} and in line {line}: YAML "
                 "takes the last; keep one"
             )
-        if isinstance(key.value, str):
-            lines.setdefault(key.value, line)
+        lines.setdefault(name, line)
 
 
 def _check_number(path: Path, node: Any, place: str) -> None:

@@ -65,6 +65,8 @@ def test_a_row_that_lies_about_its_id_is_an_error():
         ({"upsets_by_site": {"fc": 1.5}}, r"upsets_by_site\.fc: "),
         ({"outcomes": {"masked": 1}}, r"outcomes\.tolerable: is missing"),
         ({"ran": 1}, "ran: "),
+        ({"upsets": 10**400}, "upsets: "),
+        ({"a\nb": 1}, r"a\\nb: unknown field"),
         ({"later": 1}, "later: unknown field"),
         ({"number": "9" * 5000}, "number: "),
     ],
@@ -87,3 +89,9 @@ def test_all_rows_have_as_many_accuracies(tmp_path):
     path.write_bytes(b"".join(line(row) + b"\n" for row in rows))
     with pytest.raises(ConfigError, match="line 2: metrics: has 1 accuracies, and 2 in the rows"):
         read_rows(path)
+
+
+def test_a_key_that_stands_twice_is_an_error():
+    twice = line(ROW).replace(b'"upsets": 0', b'"upsets": 0, "upsets": 3')
+    with pytest.raises(ConfigError, match="key 'upsets' stands twice"):
+        parse_row(twice)

@@ -3,15 +3,18 @@
 import errno
 import json
 import os
+import pickle
 import shutil
 
 import pytest
+from click.testing import CliRunner
 
 import made_up
 from seu_plugin.analysis.manifest import MANIFEST, read_manifest
 from seu_plugin.analysis.results import ResultStore, check_folder
 from seu_plugin.analysis.rows import TRIALS, read_rows
 from seu_plugin.analysis.trials import Trial, TrialResult
+from seu_plugin.commands import cli
 from seu_plugin.errors import ConfigError
 from seu_plugin.files import write_whole
 from seu_plugin.report.files import strict_json, write_report
@@ -65,7 +68,9 @@ def test_a_full_disk_loses_no_row_and_leaves_no_torn_one(store, monkeypatch):
 def test_a_folder_that_is_gone_is_noticed_at_the_next_row(store):
     store.append(row(0))
     shutil.rmtree(store.folder)
-    with pytest.raises(ConfigError, match=r"was removed .* 1 trials: the same command") as error:
+    with pytest.raises(
+        ConfigError, match=r"removed or moved .* 1 trials: the same command"
+    ) as error:
         store.append(row(1))
     line(error)
 
@@ -181,3 +186,52 @@ def test_fields_of_later_versions_are_kept(store):
 def test_json_has_no_numbers_that_are_none():
     document = {"a": [1.5, float("inf")], "b": {"c": float("nan")}, "d": (2, None)}
     assert json.loads(strict_json(document)) == {"a": [1.5, None], "b": {"c": None}, "d": [2, None]}
+
+
+def test_rows_that_have_no_end_are_refused(store, tmp_path):
+    path = tmp_path / TRIALS
+    path.symlink_to("/dev/zero")
+    with pytest.raises(ConfigError, match="is not a plain file"):
+        read_rows(path)
+
+
+def test_a_manifest_that_is_removed_is_noticed(store):
+    (store.folder / MANIFEST).unlink()
+    with pytest.raises(ConfigError, match=r"manifest\.json was removed while the campaign ran"):
+        store.append(row(0))
+
+
+@pytest.mark.parametrize(
+    "section",
+    [{"mode": "asymmetric", "asymmetric": "x"}, {"mode": "mbu", "mbu": {"sizes": {"x": 1}}}],
+)
+def test_a_fault_model_that_cannot_be_is_named(store, section):
+    path = store.folder / MANIFEST
+    manifest = json.loads(path.read_text())
+    manifest["identity"]["section"] = section
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(ConfigError, match=r"manifest\.json: identity\.section: ") as error:
+        write_report([store.folder], store.folder)
+    line(error)
+
+
+def test_text_that_is_no_unicode_is_one_line(tmp_path):
+    with pytest.raises(ConfigError, match="cannot write") as error:
+        write_whole(tmp_path / "x", "\ud800")
+    line(error)
+
+
+def test_what_is_run_cannot_hide_itself(store, monkeypatch):
+    path = store.folder / MANIFEST
+    hidden = {"command": ["python", "x.py", "\x1b[1A\x1b[2K\r\nrm"], "cwd": "/tmp"}
+    path.write_text(json.dumps({**json.loads(path.read_text()), **hidden}))
+    result = CliRunner().invoke(cli, ["replay", str(store.folder), "0.001:0"])
+    assert isinstance(result.exception, ConfigError)
+    shown = result.output + (result.stderr if result.stderr_bytes else "")
+    assert "\x1b" not in shown and "\\x1b[1A" in shown
+
+
+def test_errors_keep_their_lines_in_another_process():
+    error = ConfigError("one\ntwo", "three " * 100)
+    assert error.lines[0] == "one\\ntwo" and len(error.lines) == 2 and len(error.lines[1]) <= 400
+    assert pickle.loads(pickle.dumps(error)).lines == error.lines

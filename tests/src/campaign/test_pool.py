@@ -1,6 +1,7 @@
 """Workers made by hand: who is lost, what comes back."""
 
 import threading
+import time
 
 import pytest
 
@@ -128,3 +129,21 @@ def test_a_run_that_is_interrupted_does_not_wait_for_the_trials_that_run():
         with pytest.raises(KeyboardInterrupt):
             results.throw(KeyboardInterrupt)
     assert all(worker.killed.is_set() for worker in made) and not said
+
+
+def test_a_worker_that_is_starting_is_stopped_too():
+    class Starting(Stopped):
+        def hello(self):
+            if self.index == 0:
+                return HELLO
+            assert self.killed.wait(60.0)
+            raise WorkerLost("killed")
+
+    workers, _, said = pool(2, Starting)
+    with workers:
+        results = workers(TRIALS)
+        next(results)
+        began = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            results.throw(KeyboardInterrupt)
+    assert time.monotonic() - began < 30.0 and not said

@@ -57,6 +57,7 @@ def test_files_are_read_as_they_were_written(tmp_path, suffix):
         ),
         ("f.jsonl", '{"site": "fc", "bit": 0}', "line 1: word is missing"),
         ("f.jsonl", "{", "line 1: is not JSON"),
+        ("f.jsonl", '{"site": "fc", "word": 1, "word": 2, "bit": 0}', "'word' stands twice"),
         ("f.jsonl", "[" * 100_000, "line 1: is not JSON"),
     ],
 )
@@ -181,3 +182,20 @@ def test_json_of_numpy_numbers_is_a_list_too():
 
     assert faults([("fc", np.int64(3), np.int32(1))]) == (Fault("fc", 3, 1),)
     json.dumps(faults([("fc", np.int64(3), np.int32(1))]))
+
+
+def test_a_list_is_of_weights_alone():
+    model = toy.net()
+    with FaultInjector(model, ber=1e-2, seed=1, targets=["weights", "biases"]) as injector:
+        forward(model)
+        with pytest.raises(SeuError, match="upsets of weights; the targets are weights, bias"):
+            injector.faults()
+
+
+def test_a_path_and_a_byte_order_mark_are_fine(tmp_path):
+    path = tmp_path / "f.csv"
+    path.write_bytes(b"\xef\xbb\xbf" + faults_text(LISTED, path).encode())
+    model = toy.net()
+    with FaultInjector(model, faults=path) as injector:
+        forward(model)
+    assert injector.faults() == sorted(LISTED)

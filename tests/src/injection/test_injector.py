@@ -588,9 +588,9 @@ def test_codes_outside_the_width_are_an_error():
 
 def test_nan_step_sizes_are_an_error():
     model = toy.net()
-    model.conv2.quan_w_fn.s.data.fill_(float("nan"))
     with pytest.raises(InjectionError, match="they are no quantized memory"):
         with FaultInjector(model, ber=0.1, seed=1):
+            model.conv2.quan_w_fn.s.data.fill_(float("nan"))
             run(model)
 
 

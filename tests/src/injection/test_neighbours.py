@@ -2,9 +2,13 @@
 
 import copy
 import gc
+import inspect
+import io
+import math
 import pickle
 import types
 import warnings
+import weakref
 
 import pytest
 import torch
@@ -116,15 +120,28 @@ def test_a_program_made_of_the_model_would_not_have_its_upsets(tool, what):
     assert not {"forward", "_replicate_for_data_parallel"} & set(vars(model.conv2))
 
 
-def test_copies_can_be_replicated_and_scripted():
+def test_copies_have_nothing_of_ours():
     model = toy.net()
+    ours = set(vars(model))
     with FaultInjector(model, ber=0.1, seed=1):
         forward(model)
         twins = [copy.deepcopy(model), pickle.loads(pickle.dumps(model))]
+        file = io.BytesIO()
+        torch.save(model, file)
+        assert set(vars(model)) > ours  # and are still at work
+    file.seek(0)
+    load = (
+        {"weights_only": False}
+        if "weights_only" in inspect.signature(torch.load).parameters
+        else {}
+    )
+    twins += [torch.load(file, **load), pickle.loads(pickle.dumps(twins[0]))]
     for twin in twins:
+        for one, other in zip(twin.modules(), model.modules()):
+            assert vars(one).keys() == vars(other).keys()
         replica = twin.conv2._replicate_for_data_parallel()
-        assert getattr(replica.forward, "__self__", replica) in (replica, twin.conv2)
-        assert twin.__prepare_scriptable__() is twin
+        replica._parameters = {"weight": torch.zeros_like(twin.conv2.weight)}
+        assert not replica(torch.randn(1, 8, 8, 8)).any()
         assert torch.equal(forward(twin), forward(model))
 
 
@@ -177,3 +194,23 @@ def test_models_that_cannot_be_injected_into_are_refused_in_one_line():
         with pytest.raises(SeuError, match=what) as raised:
             FaultInjector(model, ber=0.1)
         assert len(str(raised.value)) <= 400 and "\n" not in str(raised.value)
+
+
+def test_an_injector_that_its_model_keeps_goes_with_it():
+    model = toy.net()
+    model.injector = FaultInjector(model, ber=0.3, seed=1).enable()
+    forward(model)
+    gone = weakref.ref(model)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        del model
+        gc.collect()
+    assert gone() is None
+
+
+@pytest.mark.parametrize("scale", [0.0, math.nan, math.inf])
+def test_a_step_size_that_is_none_is_refused_before_a_forward(scale):
+    model = toy.net()
+    model.conv2.quan_w_fn.s.data[2] = scale
+    with pytest.raises(SeuError, match="its step size at 4 bits is 0 or no number"):
+        FaultInjector(model, ber=0.1).enable()

@@ -1,6 +1,8 @@
 """Forwards from several threads: each sees the map, and the model is given back."""
 
-import _thread
+import concurrent.futures
+import os
+import signal
 import threading
 
 import pytest
@@ -8,8 +10,7 @@ import torch
 
 import toy
 from seu_plugin import FaultInjector
-from seu_plugin.errors import InjectionError, SeuError
-from seu_plugin.injection import forwards
+from seu_plugin.errors import SeuError
 
 EVERY = ["weights", "activations", "step_sizes", "batch_norm", "biases"]
 
@@ -102,19 +103,81 @@ def test_a_forward_that_meets_the_end_is_clean():
         assert torch.equal(late(toy.batch()), clean)
 
 
-def test_a_recomputation_in_a_forward_that_waits_for_it_is_no_deadlock(monkeypatch):
-    """Autograd's own threads, which devices have, look like this one to threading."""
-    monkeypatch.setattr(forwards, "PATIENCE", 0.05)
-    hold, errors, done = forwards.Hold("me"), [], threading.Event()
+class Parallel(toy.Net):
+    """Runs its second layer in another thread."""
 
-    def enter():
-        try:
-            hold.__enter__()
-        except InjectionError as error:
-            errors.append(error)
+    def forward(self, x):
+        x = self.conv1(x).relu()
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            x = pool.submit(self.conv2, x).result(timeout=30.0)
+        x = self.bn3(self.conv3(self.bn2(x).relu())).relu()
+        return self.fc(x.mean((2, 3)))
+
+
+@pytest.mark.parametrize("persistence", ["static", "per_forward"])
+def test_a_forward_may_run_layers_in_threads_of_its_own(persistence):
+    settings = {"ber": 1e-2, "seed": 1, "persistence": persistence}
+    model = toy.net()
+    with FaultInjector(model, **settings):
+        expected = forward(model)
+    model.__class__ = Parallel
+    with FaultInjector(model, **settings), torch.no_grad():
+        assert torch.equal(model(toy.batch()), expected)
+
+
+def test_a_trial_begins_between_forwards():
+    model = toy.net()
+    settings = {"ber": 1e-2, "seed": 1}
+    expected = {}
+    for trial in range(4):
+        with FaultInjector(model, trial=trial, **settings):
+            expected[toy.percent(forward(model))] = trial
+    with FaultInjector(model, **settings) as injector:
+        trials = threading.Thread(
+            target=lambda: [injector.start_trial(n % 4) for n in range(60)], daemon=True
+        )
+        trials.start()
+        outputs = in_threads(lambda: forward(model), times=10)
+        trials.join()
+        injector.start_trial(0)
+        forward(model)
+    assert {toy.percent(output) for output in outputs} <= set(expected)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_fork_while_a_thread_is_in_a_forward_can_go_on():
+    model = toy.net()
+    with FaultInjector(model, ber=1e-2, seed=1) as injector:
+        expected = forward(model)
+        hold = vars(model)["forward"].hold
+        inside, done = threading.Event(), threading.Event()
+
+        def stay():
+            with hold.still():
+                inside.set()
+                done.wait(60.0)
+
+        thread = threading.Thread(target=stay)
+        thread.start()
+        inside.wait(60.0)
+        child = os.fork()
+        if child == 0:
+            signal.alarm(20)
+            os._exit(0 if torch.equal(forward(model), expected) else 1)
+        _, status = os.waitpid(child, 0)
         done.set()
+        thread.join()
+        assert status == 0
+    assert injector.statistics()["fc"].forwards == 1
 
-    with hold:
-        _thread.start_new_thread(enter, ())
-        assert done.wait(10.0)
-    assert "call backward outside of the forward" in str(errors[0])
+
+def test_a_state_dict_is_never_of_the_middle_of_a_forward():
+    model = toy.net()
+    clean = {name: value.clone() for name, value in model.state_dict().items()}
+    targets = ["biases", "batch_norm", "step_sizes"]
+    with FaultInjector(model, ber=1e-2, seed=1, targets=targets):
+        forwards = threading.Thread(target=lambda: [forward(model) for _ in range(40)])
+        forwards.start()
+        while forwards.is_alive():
+            for name, value in model.state_dict().items():
+                assert torch.equal(value, clean[name]), name

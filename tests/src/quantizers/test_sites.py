@@ -256,3 +256,20 @@ def test_weights_in_pieces_are_refused(process_group):
         FaultInjector(model, ber=0.1)
     with torch.no_grad():
         model(toy.batch())
+
+
+def test_a_layer_alone_is_no_model():
+    layer = toy.QuanLinear(16, 10)
+    for model in (layer, nn.DataParallel(layer)):
+        with pytest.raises(SiteError, match="is itself a quantized layer"):
+            FaultInjector(model, ber=0.1)
+    model = nn.Module()
+    model.module, model.other = layer, nn.Identity()
+    assert [site.name for site in all_sites(model)] == ["module"]
+
+
+def test_a_weight_whose_words_are_one_memory_is_refused():
+    model = toy.net()
+    model.conv2.weight = nn.Parameter(torch.randn(1, 8, 3, 3).expand(16, 8, 3, 3))
+    with pytest.raises(SiteError, match="its words share memory"):
+        FaultInjector(model, ber=0.1)

@@ -4,7 +4,9 @@ import os
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
+from seu_plugin.commands import cli
 from seu_plugin.errors import ConfigError
 from seu_plugin.settings.place import check_place
 from seu_plugin.settings.section import parse_section
@@ -144,3 +146,57 @@ def test_home_is_home():
     section = parse_section({"campaign": {"output": "~/res"}})
     assert str(section.campaign.folder) == os.path.expanduser("~/res")  # noqa: PTH111
     assert yaml.safe_load("a: ~") == {"a": None}
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ("{1: 0.9, 0x2: 0.1}", r"key of fault_injection\.mbu\.sizes: .* received '0x2'"),
+        ("{1: 0.5, 2: 0.3, +1: 0.2}", r"sizes\.\+1 stands twice"),
+        ("{1: 0.5, 02: 0.5}", "received '02'"),
+    ],
+)
+def test_keys_that_are_numbers_are_looked_at_too(file, sizes, message):
+    with pytest.raises(ConfigError, match=message):
+        load_yaml(file(f"fault_injection: {{mode: mbu, ber: 0.1, mbu: {{sizes: {sizes}}}}}"))
+
+
+def test_aliases_are_searched_once():
+    values = ["x"]
+    for _ in range(30):
+        values = [values] * 1000
+    check_place({"a": values, "b": {"c": values}})
+    with pytest.raises(ConfigError, match=r"^quan\[0\]\.fault_injection: must stand at the top"):
+        check_place({"quan": [{"fault_injection": {}}]})
+
+
+@pytest.mark.parametrize(
+    "text", ['seed: !!int ""', 'enabled: !!bool "x"', 'ber: !!timestamp "x"', "a: &a {b: *a}"]
+)
+def test_tags_and_aliases_that_cannot_be_are_one_line(file, text):
+    result = CliRunner().invoke(cli, ["check", str(file(text)), str(file(text))])
+    assert isinstance(result.exception, ConfigError)
+    line(type("error", (), {"value": result.exception}))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'fault_injection: {"a\\nb": 1}',
+        'fault_injection: {"a\\nb": 1, "a\\nb": 2}',
+        '"a\\nb": {fault_injection: {}}',
+        '"fault_injectio\\nn": {}',
+        'fault_injection: {mode: fault_list, faults: "a\\nb.csv"}',
+        "fault_injection: {mode: fault_list, faults: {a: 1}}",
+    ],
+)
+def test_a_line_stays_one_whatever_it_names(file, text):
+    result = CliRunner().invoke(cli, ["check", str(file(text))])
+    assert isinstance(result.exception, ConfigError)
+    line(type("error", (), {"value": result.exception}))
+
+
+def test_a_byte_order_mark_is_no_part_of_a_file(file, tmp_path):
+    path = file("fault_injection: {ber: 0.1}")
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert load_yaml(path) == {"fault_injection": {"ber": 0.1}}
