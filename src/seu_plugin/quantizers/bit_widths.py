@@ -10,7 +10,6 @@ with one entry per quantized layer without ``fixed_bits``, in ``named_modules`` 
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, List, Mapping, Optional, Sequence, Tuple, Union
@@ -19,11 +18,15 @@ from torch import nn
 
 from rfquant_hooks.contract import BitWidths
 
-from ..errors import BitWidthError, did_you_mean
+from ..errors import BitWidthError, ConfigError, did_you_mean
+from ..fields import shown
+from ..files import read_json
 from .names import clean_name
 from .sites import is_quantized
 
 PathLike = Union[str, "Path"]
+#: Bytes that a bit-width file may have.
+LARGEST = 1 << 22
 
 
 def read_bit_widths(json_path: PathLike, config_index: int = 0) -> BitWidths:
@@ -33,7 +36,7 @@ def read_bit_widths(json_path: PathLike, config_index: int = 0) -> BitWidths:
     JSON, lacks a key, has no such index, or lists anything but integers of equal number.
     """
     if not isinstance(json_path, (str, Path)):
-        raise BitWidthError(f"json_path: must be a path; received {json_path!r}")
+        raise BitWidthError(f"json_path: must be a path; received {shown(json_path)}")
     path = Path(json_path)
     data = _read_json(path)
     if not isinstance(data, dict) or not isinstance(data.get("configurations"), list):
@@ -47,7 +50,7 @@ def read_bit_widths(json_path: PathLike, config_index: int = 0) -> BitWidths:
     if not is_index or not 0 <= config_index < len(configurations):
         raise BitWidthError(
             f"{path}: has {len(configurations)} configuration(s), so index must be in "
-            f"[0, {len(configurations) - 1}]; received {config_index!r}"
+            f"[0, {len(configurations) - 1}]; received {shown(config_index)}"
         )
     where = f"{path}: configurations[{config_index}]"
     chosen = configurations[config_index]
@@ -170,15 +173,19 @@ def _offered(quantizer: Any) -> Optional[Sequence[int]]:
 
 def _read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
+        missing = not path.exists()
+    except (OSError, ValueError):  # a name that no file can have
+        missing = False
+    if missing:
         near = sorted(p.name for p in path.parent.glob("*.json")) if path.parent.is_dir() else []
         hint = did_you_mean(path.name, near)
         raise BitWidthError(
-            f"{path}: cannot read the bit-width file ({error.strerror}){hint}"
-        ) from error
-    except ValueError as error:
-        raise BitWidthError(f"{path}: is not JSON ({error})") from error
+            f"{path}: cannot read the bit-width file (No such file or directory){hint}"
+        )
+    try:
+        return read_json(path, LARGEST)
+    except ConfigError as error:
+        raise BitWidthError(str(error)) from error
 
 
 def _widths(chosen: Any, key: str, where: str) -> Tuple[int, ...]:
@@ -187,11 +194,11 @@ def _widths(chosen: Any, key: str, where: str) -> Tuple[int, ...]:
         raise BitWidthError(f"{where}: has no {key!r}{hint}")
     values = chosen[key]
     if not isinstance(values, list) or not values:
-        raise BitWidthError(f"{where}.{key}: must be a list of integers; received {values!r}")
+        raise BitWidthError(f"{where}.{key}: must be a list of integers; received {shown(values)}")
     for position, value in enumerate(values):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise BitWidthError(
-                f"{where}.{key}[{position}]: must be a positive integer; received {value!r}"
+                f"{where}.{key}[{position}]: must be a positive integer; received {shown(value)}"
             )
     return tuple(values)
 

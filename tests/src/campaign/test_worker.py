@@ -134,3 +134,21 @@ def test_an_unknown_command_is_an_error():
     assert parts(["python"]) == ["python"]
     with pytest.raises(ConfigError, match="cannot tell the command"):
         parts(None)
+
+
+@pytest.mark.parametrize(
+    ("command", "folder"), [(["/moved/bin/python", "x.py"], "/"), ([sys.executable], "/moved")]
+)
+def test_a_host_that_was_moved_is_one_line(tmp_path, command, folder):
+    with pytest.raises(InjectionError, match=r"cannot start the host again in .* moved") as error:
+        HostProcess(command, folder, {}, tmp_path / "log", 1)
+    assert len(error.value.lines) == 1
+
+
+def test_a_log_is_not_written_through_a_link(tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text("mine")
+    (tmp_path / "log").symlink_to(elsewhere)
+    with pytest.raises(InjectionError, match="cannot start the host again"):
+        HostProcess([sys.executable, "-c", "pass"], "/", {}, tmp_path / "log", 1)
+    assert elsewhere.read_text() == "mine"

@@ -136,3 +136,22 @@ def test_the_right_key_with_a_wrong_value_is_no_misspelling(tmp_path):
     path.write_text('{"configurations": {}}')
     with pytest.raises(BitWidthError, match=r"with a list 'configurations'$"):
         load_bit_width_config_from_json(path)
+
+
+@pytest.mark.parametrize("name", ["/dev/zero", "x" * 5000, "a\0b", "/proc/nothing", "/"])
+def test_a_file_that_cannot_be_is_one_line(name):
+    with pytest.raises(BitWidthError) as error:
+        load_bit_width_config_from_json(name)
+    assert len(error.value.lines) == 1 and len(str(error.value)) <= 400
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[" * 100_000, "9" * 5000, '{"configurations": [], "configurations": []}', "\ufeff"],
+)
+def test_what_is_no_bit_width_file_is_one_line(tmp_path, text):
+    path = tmp_path / "w.json"
+    path.write_text(text)
+    with pytest.raises(BitWidthError) as error:
+        load_bit_width_config_from_json(path)
+    assert len(error.value.lines) == 1 and len(str(error.value)) <= 400
