@@ -10,9 +10,9 @@ from rfquant_hooks.contract import BitWidths, Phase, PhaseOutcome, hookimpl, set
 
 from ..campaign.run_state import host_rng_restored
 from ..errors import InjectionError, SeuError
-from ..faults.fault_list import read_faults
+from ..faults.fault_list import fault_maps, read_faults
 from ..injection.devices import check_device, check_ranks_agree, rank
-from ..injection.fit import check_memory
+from ..injection.fit import check_given, check_memory
 from ..injection.injector import FaultInjector
 from ..injection.table import expected, nan_inf
 from ..memory.protection import check_rules
@@ -73,6 +73,8 @@ class Runtime:
             widest = {site.name: site.widest for site in sites}
             check_rules(self.section.protection, widest, self.section.bits)
             check_memory(sites, self.section)
+            if isinstance(self.section.faults, tuple):
+                check_given(sites, fault_maps(self.section.faults))
 
     @hookimpl
     def rfquant_bit_widths(self, config: Any) -> Optional[BitWidths]:

@@ -185,7 +185,8 @@ def _read_json(path: Path) -> Any:
     try:
         return read_json(path, LARGEST)
     except ConfigError as error:
-        raise BitWidthError(str(error)) from error
+        told = str(error).replace(": cannot read (", ": cannot read the bit-width file (")
+        raise BitWidthError(told) from error
 
 
 def _widths(chosen: Any, key: str, where: str) -> Tuple[int, ...]:

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any, Sequence
 
 from ..analysis.folders import merged, summary_of
+from ..analysis.manifest import MANIFEST
 from ..analysis.rows import TRIALS
 from ..analysis.summary import Summary
+from ..errors import ConfigError
 from ..files import make_folder, write_whole
 from .export import write_summary_csv
 from .figures import ber_curve, mission_curve, sensitivity_map
@@ -22,6 +24,8 @@ def write_report(folders: Sequence[Path], output: Path) -> Summary:
     manifest, golden, rows = merged(folders)
     summary = summary_of(folders)
     make_folder(output)
+    if (output / MANIFEST).exists() and output.resolve() not in {f.resolve() for f in folders}:
+        raise ConfigError(f"--output: {output} holds another campaign: choose another folder")
     write_whole(output / "summary.json", strict_json(summary.document()))
     write_summary_csv(output / "summary.csv", summary)
     if summary.bers:

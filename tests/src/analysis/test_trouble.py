@@ -235,3 +235,11 @@ def test_errors_keep_their_lines_in_another_process():
     error = ConfigError("one\ntwo", "three " * 100)
     assert error.lines[0] == "one\\ntwo" and len(error.lines) == 2 and len(error.lines[1]) <= 400
     assert pickle.loads(pickle.dumps(error)).lines == error.lines
+
+
+def test_a_report_is_not_written_over_another_campaign(store, tmp_path):
+    store.append(row(0))
+    other = ResultStore(tmp_path / "other", PLAN)
+    other.close()
+    with pytest.raises(ConfigError, match=r"--output: .*other holds another campaign"):
+        write_report([store.folder], other.folder)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from seu_plugin.errors import ConfigError
+import toy
+from seu_plugin.errors import ConfigError, SiteError
 from seu_plugin.host.check_config import check_checkpoint
 from seu_plugin.host.runtime import Runtime
 from seu_plugin.settings.section import parse_section
@@ -57,3 +58,10 @@ def test_rows_that_are_damaged_are_named_with_one_prefix(tmp_path):
     with pytest.raises(ConfigError) as error:
         Runtime(parse_section({"campaign": {"output": str(tmp_path)}}), {})
     assert str(error.value).startswith(f"fault_injection.campaign.output: {tmp_path}/trials.jsonl")
+
+
+@pytest.mark.parametrize("fault", [["conv9", 0, 0], ["conv2", 10**6, 0], ["conv2", 0, 7]])
+def test_a_listed_upset_outside_of_the_model_is_found_when_it_is_built(fault):
+    runtime = Runtime(parse_section({"mode": "fault_list", "faults": [fault]}), {})
+    with pytest.raises(SiteError, match=r"^fault_injection\..*conv"):
+        runtime.rfquant_model_built({}, toy.net())
