@@ -94,26 +94,25 @@ class HostProcess:
         return answer
 
     def run(self, trial: Trial) -> TrialResult:
-        try:
-            self._pipe.send(trial)
-        except OSError as error:
-            raise self._lost() from error
-        answer = self._receive(self._patience or LEAST)
+        answer = self._asked(trial)
         assert isinstance(answer, TrialResult)
         return answer
 
     def faults(self) -> List[Fault]:
         """The upsets of the trial that it ran last."""
-        try:
-            self._pipe.send(FAULTS)
-        except OSError as error:
-            raise self._lost() from error
-        answer = self._receive(self._patience or LEAST)
+        answer = self._asked(FAULTS)
         assert isinstance(answer, list)
         return answer
 
+    def _asked(self, what: Union[Trial, str]) -> Union[Hello, TrialResult, List[Fault]]:
+        try:
+            self._pipe.send(what)
+        except OSError as error:
+            raise self._lost() from error
+        return self._receive(self._patience or LEAST)
+
     def close(self) -> None:
-        """Let the process end; not later than in ten seconds."""
+        """Let the process end; it is killed after ten seconds, and left behind after fifteen."""
         self._pipe.close()
         try:
             self.process.wait(timeout=10.0)
