@@ -19,8 +19,9 @@ _WORD = 1 << 64
 
 
 @lru_cache(maxsize=128)
-def binomial_thresholds(bits: int, ber: float) -> Tuple[int, List[int]]:
-    """The distribution function of Binomial(``bits``, ``ber``) as 64-bit integers.
+def binomial_thresholds(bits: int, ber: float, least: int = 0) -> Tuple[int, List[int]]:
+    """The distribution function of Binomial(``bits``, ``ber``), given that it is ``least`` or more,
+    as 64-bit integers.
 
     Returns ``(first, thresholds)`` with P(n <= first + j) = thresholds[j] / 2**64, rounded
     down, one for each count with a visible probability. Needs 0 < ber < 1.
@@ -28,10 +29,10 @@ def binomial_thresholds(bits: int, ber: float) -> Tuple[int, List[int]]:
     """
     p = Fraction(ber)
     hit, miss = p.numerator, p.denominator - p.numerator
-    mode = min(bits, (bits + 1) * hit // p.denominator)
+    mode = max(least, min(bits, (bits + 1) * hit // p.denominator))
     below: List[int] = []
     weight, n = _SCALE, mode
-    while n > 0 and weight > _NEGLIGIBLE:
+    while n > least and weight > _NEGLIGIBLE:
         weight = weight * n * miss // ((bits - n + 1) * hit)
         n -= 1
         below.append(weight)
@@ -54,8 +55,9 @@ def binomial_thresholds(bits: int, ber: float) -> Tuple[int, List[int]]:
     return first, thresholds
 
 
-def upset_count(word: int, bits: int, ber: float) -> int:
-    """Upsets among ``bits`` stored bits for the random 64-bit ``word``: Binomial(bits, ber).
+def upset_count(word: int, bits: int, ber: float, least: int = 0) -> int:
+    """Upsets among ``bits`` stored bits for the random 64-bit ``word``: Binomial(bits, ber), given
+    that it is ``least`` or more.
 
     For one ``word``, the count does not decrease with ``ber``: maps at different BERs nest.
     """
@@ -63,5 +65,5 @@ def upset_count(word: int, bits: int, ber: float) -> int:
         return 0
     if ber >= 1.0:
         return bits
-    first, thresholds = binomial_thresholds(bits, ber)
+    first, thresholds = binomial_thresholds(bits, ber, least)
     return first + bisect_right(thresholds, word)

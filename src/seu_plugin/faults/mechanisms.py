@@ -19,9 +19,9 @@ from pydantic import Field, field_validator, model_validator
 
 from ..fields import Frozen, integer, number
 from ..memory.layout import Array
-from .cell_map import CellMap, together
+from .cell_map import CellMap, Masks, together
 from .drawn import Drawn
-from .fault_map import draw_fault_map
+from .fault_map import FaultMap, draw_fault_map
 from .seeding import Streams, mixed
 
 MODES = ("ber", "stuck_at", "asymmetric", "mbu", "exact_count", "fault_list")
@@ -95,10 +95,21 @@ class CellModel(Protocol):
         """What happens to ``words`` words of ``width`` <= 16 cells. O(cells struck)."""
         ...
 
+    @property
+    def factor(self) -> float:
+        """The rate at which a cell is struck, in some direction, as a multiple of the BER."""
+        ...
+
+    def marked(self, struck: FaultMap, width: int, streams: Streams, purpose: str) -> CellMap:
+        """What happens to given cells, each struck at that rate independently of the others."""
+        ...
+
 
 @dataclass(frozen=True)
 class Flips:
     """``ber``: each cell changes its value with probability ``ber``. Stream v1."""
+
+    factor = 1.0
 
     def draw(
         self, streams: Streams, purpose: str, words: int, width: int, ber: float
@@ -107,6 +118,9 @@ class Flips:
         what = f"upsets in {purpose}" if purpose else "upsets"
         return CellMap.of(fault_map), (Drawn(what, fault_map.upsets, words * width, ber),)
 
+    def marked(self, struck: FaultMap, width: int, streams: Streams, purpose: str) -> CellMap:
+        return CellMap.of(struck)
+
 
 @dataclass(frozen=True)
 class StuckAt:
@@ -114,22 +128,23 @@ class StuckAt:
     probability 1/2. The cells are those that :class:`Flips` would upset."""
 
     value: Union[int, str]
+    factor = 1.0
 
     def draw(
         self, streams: Streams, purpose: str, words: int, width: int, ber: float
     ) -> Tuple[CellMap, Draws]:
         found = draw_fault_map(streams.of(purpose), words, width, ber)
-        if self.value == "random":
-            key = streams.of(f"stuck values of {purpose}" if purpose else "stuck values").word()
-            ones = np.zeros(found.index.size, dtype=np.int32)
-            for bit in range(width):
-                high = mixed(key, found.index * width + bit) >> np.uint64(63)
-                ones |= high.astype(np.int32) << np.int32(bit)
-        else:
-            ones = np.full(found.index.size, -int(self.value), dtype=np.int32)
         what = f"stuck cells in {purpose}" if purpose else "stuck cells"
         drawn = Drawn(what, found.upsets, words * width, ber)
-        return CellMap(found.index, found.mask & ones, found.mask & ~ones), (drawn,)
+        return self.marked(found, width, streams, purpose), (drawn,)
+
+    def marked(self, struck: FaultMap, width: int, streams: Streams, purpose: str) -> CellMap:
+        if self.value == "random":
+            key = streams.of(f"stuck values of {purpose}" if purpose else "stuck values").word()
+            ones = _below(0.5, key, struck, width)
+        else:
+            ones = np.full(struck.index.size, -int(self.value), dtype=np.int32)
+        return CellMap(struck.index, struck.mask & ones, struck.mask & ~ones)
 
 
 @dataclass(frozen=True)
@@ -160,6 +175,20 @@ class Asymmetric:
         )
         return struck, tuple(drawn)
 
+    @property
+    def factor(self) -> float:
+        return max(self.rates.zero_to_one, self.rates.one_to_zero)
+
+    def marked(self, struck: FaultMap, width: int, streams: Streams, purpose: str) -> CellMap:
+        """Both directions at the higher of their rates; of the other, a share of the cells."""
+        key = streams.of(f"directions in {purpose}" if purpose else "directions").word()
+        up, down = (
+            _below(rate / self.factor, key, struck, width)
+            for rate in (self.rates.zero_to_one, self.rates.one_to_zero)
+        )
+        hit = np.flatnonzero(struck.mask & (up | down))
+        return CellMap(struck.index[hit], (struck.mask & up)[hit], (struck.mask & down)[hit])
+
 
 @dataclass(frozen=True)
 class Clusters:
@@ -180,16 +209,30 @@ class Clusters:
         self, streams: Streams, purpose: str, array: Array, ber: float
     ) -> Tuple[Ints, Ints, Draws]:
         """Memory words and bits that flip, one for each upset. O(events)."""
-        rate = self.event_rate(ber)
-        # A site of fewer rows than a cluster has: the cells beyond hold nothing of it.
-        height = max(down for size in self.settings.sizes for down, _ in self._offsets(size)) + 1
-        array_rows = max(array.rows, height)
-        cells = array_rows * array.row_cells
+        rate, cells = self.event_rate(ber), self.cells(array)
         stream = streams.of(f"clusters in {purpose}" if purpose else "clusters")
         events = draw_fault_map(stream, cells, 1, rate)
+        what = f"events in {purpose}" if purpose else "events"
+        word, bit = self.upset(events.index, streams, purpose, array)
+        return word, bit, (Drawn(what, events.upsets, cells, rate),)
+
+    def cells(self, array: Array) -> int:
+        """Cells that an event may begin at."""
+        return self._rows(array) * array.row_cells
+
+    def _rows(self, array: Array) -> int:
+        # A site of fewer rows than a cluster has: the cells beyond hold nothing of it.
+        height = max(down for size in self.settings.sizes for down, _ in self._offsets(size)) + 1
+        return max(array.rows, height)
+
+    def upset(
+        self, events: Ints, streams: Streams, purpose: str, array: Array
+    ) -> Tuple[Ints, Ints]:
+        """Memory words and bits that flip under events that begin at these cells."""
+        array_rows = self._rows(array)
         key = streams.of(f"cluster sizes in {purpose}" if purpose else "cluster sizes").word()
-        sizes = self._sizes(mixed(key, events.index))
-        row, column = np.divmod(events.index, array.row_cells)
+        sizes = self._sizes(mixed(key, events))
+        row, column = np.divmod(events, array.row_cells)
         rows: List[Ints] = []
         columns: List[Ints] = []
         for size in self.settings.sizes:
@@ -199,8 +242,7 @@ class Clusters:
                 columns.append((column[chosen] + right) % array.row_cells)
         word, bit = array.find(np.concatenate(rows), np.concatenate(columns))
         real = word >= 0
-        what = f"events in {purpose}" if purpose else "events"
-        return word[real], bit[real], (Drawn(what, events.upsets, cells, rate),)
+        return word[real], bit[real]
 
     def _sizes(self, words: npt.NDArray[np.uint64]) -> Ints:
         """The size for each random 64-bit word: the inverse of the distribution function."""
@@ -217,6 +259,18 @@ class Clusters:
             return [(i, 0) for i in range(size)]
         side = math.isqrt(size - 1) + 1
         return [divmod(i, side) for i in range(size)]
+
+
+def _below(share: float, key: int, struck: FaultMap, width: int) -> Masks:
+    """For each word of ``struck``, the bits whose random number is below ``share``."""
+    limit = int(share * (1 << 64))
+    if limit >= 1 << 64:
+        return np.full(struck.index.size, -1, dtype=np.int32)
+    masks = np.zeros(struck.index.size, dtype=np.int32)
+    for bit in range(width):
+        below = ~mixed(key, struck.index * width + bit) < np.uint64(limit)
+        masks |= below.astype(np.int32) << np.int32(bit)
+    return masks
 
 
 def relaxation(mode: str, rates: AsymmetricRates, clusters: Optional[ClusterSettings]) -> float:

@@ -58,6 +58,12 @@ class Stream:
         """As :meth:`positions`, faster for a handful."""
         return [word * bits >> _WORD for word in self._bits.random_raw(n).tolist()]
 
+    def many_positions(self, n: int, bits: int) -> npt.NDArray[np.int64]:
+        """As :meth:`positions`, for any ``bits`` below 2**63; int64 of shape [n]."""
+        if bits < 1 << 32:
+            return self.positions(n, bits).astype(np.int64)
+        return np.array(self.few_positions(n, bits), dtype=np.int64)
+
     def positions(self, n: int, bits: int) -> npt.NDArray[np.uint32]:
         """The next ``n`` words as positions in [0, bits): upper half of word * bits.
 

@@ -11,7 +11,7 @@ from ..errors import ConfigError
 from ..fields import BitSelection, selected_bits
 from ..memory.codecs import codec
 from ..memory.ecc import Code
-from ..memory.layout import Array, MemorySettings, Packing
+from ..memory.layout import Array, Ints, MemorySettings, Packing
 from ..memory.protection import ProtectionRule, extra_bits, packing, rule_for
 from .cell_map import CellMap, empty, gathered, together
 from .decoding import CodeWords, ProtectedMap
@@ -98,6 +98,10 @@ class Block:
     def cells(self, model: Clusters, streams: Streams, ber: float) -> _BlockDraw:
         """What clusters do to the codes, and to the check bits of the memory words."""
         word, bit, drawn = model.draw(streams, self.purpose, self.array, ber)
+        return self.upset(word, bit, drawn)
+
+    def upset(self, word: Ints, bit: Ints, drawn: Tuple[Drawn, ...] = ()) -> _BlockDraw:
+        """What flips of these bits of memory words do."""
         in_data = bit < self.packing.word_bits
         code, slot = self.packing.find(word[in_data], bit[in_data])
         real = code >= 0
@@ -175,7 +179,7 @@ class SiteMemory:
         if rule is not None and rule.code is not None:
             blocks.append(self._block("", guarded, rule.code))
         elif rule is not None:
-            blocks += [self._block(purpose, guarded) for purpose in _COPIES]
+            blocks += [self._block(purpose, guarded) for purpose in COPIES]
         if guarded != every:
             blocks.append(self._block("unprotected bits" if guarded else "", every & ~guarded))
         return blocks
@@ -205,7 +209,7 @@ class SiteMemory:
             return _read(data, drawn)
         if rule.code is None:
             copies = [data]
-            for copy in _COPIES[1:]:
+            for copy in COPIES[1:]:
                 other, more = model.draw(streams, copy, self.codes, self.width, ber)
                 copies.append(other.restricted_to(self.exposed))
                 drawn += more
@@ -225,8 +229,21 @@ class SiteMemory:
             return self._voted(rule, [data, empty(), empty()], ())
         return self._decoded(rule, data, empty(), ())
 
+    def under(self, copies: Sequence[CellMap], check: CellMap) -> ReadMap:
+        """What is read under what happens to the codes (of ``tmr``, to each copy of them), and to
+        the check bits of memory words."""
+        rule = self.rule
+        if rule is None:
+            return _read(copies[0], ())
+        if rule.code is None:
+            return self._voted(rule, copies, ())
+        return self._decoded(rule, copies[0], check, ())
+
     def _clusters(self, model: Clusters, ber: float, streams: Streams) -> ReadMap:
-        draws = [block.cells(model, streams, ber) for block in self.blocks]
+        return self.under_clusters([block.cells(model, streams, ber) for block in self.blocks])
+
+    def under_clusters(self, draws: Sequence[_BlockDraw]) -> ReadMap:
+        """What is read under what clusters do to each of :attr:`blocks`."""
         drawn = tuple(one for draw in draws for one in draw.drawn)
         data = [draw.data.restricted_to(self.exposed) for draw in draws]
         rule = self.rule
@@ -271,7 +288,7 @@ class SiteMemory:
 
 
 #: The streams of the copies that ``tmr`` keeps: the first is the site's own.
-_COPIES = ("", "copy 1", "copy 2")
+COPIES = ("", "copy 1", "copy 2")
 
 
 def _read(data: CellMap, drawn: Tuple[Drawn, ...]) -> ReadMap:
