@@ -11,9 +11,10 @@ from pydantic import ValidationError
 
 from ..errors import ConfigError, SeuWarning
 from ..faults.mechanisms import relaxation_of
+from ..faults.population import Population
 from ..fields import first_mistake
 from ..settings.campaign import CampaignSettings
-from .manifest import MANIFEST, check_same_campaign, read_manifest
+from .manifest import MANIFEST, PopulationFields, check_same_campaign, read_manifest
 from .rows import TRIALS, read_rows
 from .summary import Summary, summarize
 from .trials import GOLDEN, TrialResult, same
@@ -62,7 +63,13 @@ def summary_of(folders: Sequence[Path]) -> Summary:
     except ValidationError as error:
         where = f"{folders[0] / MANIFEST}: identity.section"
         raise ConfigError(f"{where}: {first_mistake(error)}") from None
-    return summarize(golden, rows, plan, _strata(manifest), relaxation)
+    return summarize(golden, rows, plan, _strata(manifest), relaxation, population_of(manifest))
+
+
+def population_of(manifest: Mapping[str, Any]) -> Optional[Population]:
+    """The memory whose trials were drawn conditionally; None: they were drawn plainly."""
+    fields = manifest.get("population")
+    return None if fields is None else PopulationFields.model_validate(fields).population()
 
 
 def _strata(manifest: Mapping[str, Any]) -> Dict[str, int]:

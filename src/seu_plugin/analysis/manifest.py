@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Annotated, Any, Dict, List, Mapping, Optional, Tuple
 
-from pydantic import BaseModel, ConfigDict, StrictInt, StrictStr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictInt,
+    StrictStr,
+    ValidationError,
+    field_validator,
+)
 
 from ..errors import ConfigError
+from ..faults.population import Kind, Population
 from ..fields import first_mistake
 from ..files import read_json
 from ..settings.campaign import CampaignSettings
@@ -15,6 +24,9 @@ from ..settings.campaign import CampaignSettings
 MANIFEST = "manifest.json"
 #: The format that this version writes; it reads all up to it.
 FORMAT = 1
+
+
+Whole = Annotated[StrictInt, Field(ge=0, lt=1 << 63)]
 
 
 class _Lenient(BaseModel):
@@ -32,6 +44,16 @@ class Identity(_Lenient):
     model: StrictStr
 
 
+class PopulationFields(_Lenient):
+    """The units of the memory, where trials were drawn given that one is dangerous."""
+
+    kinds: List[Tuple[Whole, Whole, Whole]]
+    factor: Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+
+    def population(self) -> Population:
+        return Population(tuple(Kind(*kind) for kind in self.kinds), self.factor)
+
+
 class Manifest(_Lenient):
     """The fields that are read again."""
 
@@ -42,6 +64,8 @@ class Manifest(_Lenient):
     plan: Dict[str, Any]
     strata: Dict[str, StrictInt] = {}
     extra_bits: StrictInt = 0
+    population: Optional[PopulationFields] = None
+    sampling: Optional[StrictStr] = None
     versions: Dict[str, Any] = {}
     started: Optional[StrictStr] = None
     device: Optional[StrictStr] = None
@@ -92,6 +116,14 @@ def check_same_campaign(
     different = sorted(key for key in {*one, *two} if one.get(key, two) != two.get(key, one))
     if shard is not None and there.get("shard") != shard:
         different.append("shard")
+    if different == ["section.sampling"]:
+        drawn = "conditionally" if known["section"].get("sampling") else "plainly"
+        raise ConfigError(
+            f"output: {folder} holds the same campaign, whose trials were drawn {drawn}, and the "
+            "two are not mixed: campaign.sampling: "
+            f"{'conditional' if drawn == 'conditionally' else 'plain'} goes on with it; or choose "
+            "another folder"
+        )
     if different:
         raise ConfigError(
             f"output: {folder} holds another campaign; it differs in {', '.join(different)}: "

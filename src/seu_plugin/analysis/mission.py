@@ -16,7 +16,8 @@ import numpy as np
 
 from ..faults.rates import duration, seconds, upsets_per_bit
 from ..settings.campaign import Mission
-from .intervals import Interval, t_interval
+from .drops import Drops
+from .intervals import Interval
 from .threshold import Threshold
 
 
@@ -27,8 +28,8 @@ class MissionSummary:
     ``average``: accuracy averaged over time (trapezoids, from the golden accuracy at 0).
     ``availability``: the fraction of time in which accuracy has dropped by no more than max_drop,
     None where that is not given; a step between two times counts as its end, where more upsets have
-    added up. Intervals are t intervals over trials. ``unscrubbed``: seconds after which the mean
-    drop is max_drop, with its interval; None where that is not known.
+    added up. Intervals are of near-normal values over trials. ``unscrubbed``: seconds after which
+    the mean drop is max_drop, with its interval; None where that is not known.
     """
 
     architecture: int
@@ -104,7 +105,6 @@ def mission_summary(
     areas = (starts + ends) / 2 * whole + (starts + (ends - starts) * part / 2) * part
     averages = (areas * np.diff(times)).sum(axis=1) / length
     available = None if max_drop is None else ((paths <= max_drop) * shares).sum(axis=1) / length
-    within = t_interval(averages.tolist(), confidence)
     per_second = upsets_per_bit(bers[0], relaxation) / mission.times[0]
     low, middle, high = _times(threshold, per_second, relaxation)
     return MissionSummary(
@@ -116,11 +116,11 @@ def mission_summary(
         mission.times,
         tuple(bers),
         tuple((golden - paths.mean(axis=0)).tolist()),
-        tuple(_accuracies(golden, t_interval(column.tolist(), confidence)) for column in paths.T),
+        tuple(_accuracies(golden, column.tolist(), confidence) for column in paths.T),
         golden - float(averages.mean()),
-        _accuracies(golden, within),
+        _accuracies(golden, averages.tolist(), confidence),
         None if available is None else float(available.mean()),
-        None if available is None else _share(t_interval(available.tolist(), confidence)),
+        None if available is None else _share(available.tolist(), confidence),
         max_drop,
         middle,
         low,
@@ -153,9 +153,11 @@ def _times(
     return low, middle, high
 
 
-def _accuracies(golden: float, drops: Interval) -> Interval:
-    return Interval(max(golden - drops.high, 0.0), min(golden - drops.low, 100.0))
+def _accuracies(golden: float, drops: Sequence[float], confidence: float) -> Interval:
+    low, high = Drops(tuple(drops), golden).normal(confidence)
+    return Interval(golden - high, golden - low)
 
 
-def _share(interval: Interval) -> Interval:
-    return Interval(max(interval.low, 0.0), min(interval.high, 1.0))
+def _share(shares: Sequence[float], confidence: float) -> Interval:
+    low, high = Drops(tuple(100.0 * share for share in shares), 100.0).normal(confidence)
+    return Interval(low / 100.0, high / 100.0)

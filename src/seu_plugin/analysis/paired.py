@@ -8,8 +8,9 @@ from typing import Any, List, Mapping, Sequence
 import numpy as np
 
 from ..errors import ConfigError
-from .folders import merged
-from .intervals import Interval, t_interval
+from .drops import of_differences
+from .folders import merged, population_of
+from .intervals import Interval
 from .summary import Difference
 
 #: What two campaigns must have in common for one trial number to mean one fault map.
@@ -32,13 +33,17 @@ def differences(
         manifest, golden, results = merged([folder])
         if architecture >= len(golden.metrics):
             raise ConfigError(f"{folder}: has no architecture {architecture}")
+        before, population = golden.metrics[architecture], population_of(manifest)
         table = {
-            (r.trial.ber, r.trial.number): r.metrics[architecture]
+            # Of a conditional trial: what stands for all fault maps.
+            (r.trial.ber, r.trial.number): before
+            - (1.0 if population is None else population.chance(r.trial.ber))
+            * (before - r.metrics[architecture])
             for r in results
             if r.trial.ber is not None
         }
         manifests.append(manifest)
-        accuracies.append({(0.0, 0): golden.metrics[architecture], **table})
+        accuracies.append({(0.0, 0): before, **table})
     one, other = (manifest["identity"] for manifest in manifests)
     for what, ours, theirs in (
         ("seed", one["seed"], other["seed"]),
@@ -65,7 +70,10 @@ def differences(
 def paired(first: Path, second: Path) -> bool:
     """Whether one trial number means the same upsets of data bits in both. Not for clusters if
     memory words differ: with check bits among them, cells have other neighbours."""
-    one, other = (merged([folder])[0]["identity"]["section"] for folder in (first, second))
+    manifests = [merged([folder])[0] for folder in (first, second)]
+    one, other = (manifest["identity"]["section"] for manifest in manifests)
+    if population_of(manifests[0]) != population_of(manifests[1]):
+        return False  # what trials were drawn given differs
     return bool(one["mode"] != "mbu" or _layout(one) == _layout(other))
 
 
@@ -80,6 +88,7 @@ def _difference(
 ) -> Difference:
     paired = [b - a for a, b in zip(first, second)]
     mean = float(np.mean(paired))
-    interval = Interval(mean, mean) if ber == 0.0 else t_interval(paired, confidence)
+    golden = Interval(mean, mean)
+    interval = golden if ber == 0.0 else of_differences(paired, 100.0, confidence)
     means = float(np.mean(first)), float(np.mean(second))
     return Difference(ber, len(paired), *means, mean, interval)

@@ -51,6 +51,7 @@ class _Row(_Strict):
     corrected: Optional[Count] = None
     detected: Optional[Count] = None
     digest: Optional[StrictStr] = None
+    struck: Optional[Tuple[Tuple[Count, Count], ...]] = None
 
     def result(self) -> TrialResult:
         values = dict(self.__dict__)

@@ -8,63 +8,24 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tup
 import numpy as np
 
 from ..errors import ConfigError
+from ..faults.population import Population
 from ..settings.campaign import CampaignSettings
-from .intervals import (
-    Interval,
-    bootstrap_interval,
-    clopper_pearson,
-    sample_size,
-    stein_interval,
-    t_interval,
-)
+from .by_ber import BerSummary, by_bers
+from .drops import Drops
+from .intervals import Interval, clopper_pearson, sample_size
 from .mission import MissionSummary, mission_summary
 from .strata import is_exhaustive
 from .threshold import Threshold, estimate
-from .trials import Outcomes, Trial, TrialResult, stratum
-
-_QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-
-
-@dataclass(frozen=True)
-class BerSummary:
-    """One architecture at one BER. Accuracies in percent, drops in percentage points.
-
-    Intervals are of the mean over fault maps. ``exceeding`` is the fraction of trials whose drop
-    is more than max_drop. ``step``: how much the mean is below that of the next lower BER, as a
-    paired difference over the same fault map numbers, with its t interval. Of protected memory,
-    means over fault maps: ``residual`` bits read wrong, ``corrected`` and ``detected`` memory
-    words.
-    """
-
-    architecture: int
-    ber: float
-    trials: int
-    ran: int
-    upsets: float
-    mean: float
-    deviation: Optional[float]
-    quantiles: Tuple[float, ...]
-    worst: float
-    drop: float
-    drop_t: Interval
-    drop_bootstrap: Interval
-    exceeding: Optional[float]
-    exceeding_interval: Optional[Interval]
-    step: Optional[float]
-    step_interval: Optional[Interval]
-    outcomes: Optional[Outcomes]
-    residual: Optional[float] = None
-    corrected: Optional[float] = None
-    detected: Optional[float] = None
+from .trials import Trial, TrialResult, stratum
 
 
 @dataclass(frozen=True)
 class StratumSummary:
     """Accuracy drop per upset in one part of the memory, in percentage points.
 
-    ``interval`` is a t interval over trials; a point where every word was tried (``exhaustive``,
-    then nothing is left to chance). ``critical`` is the fraction of trials that changed the
-    top-1 class of any image, or the accuracy where outputs were not compared.
+    ``interval`` is that of near-normal drops over trials; a point where every word was tried
+    (``exhaustive``, then nothing is left to chance). ``critical`` is the fraction of trials that
+    changed the top-1 class of any image, or the accuracy where outputs were not compared.
     """
 
     name: str
@@ -105,6 +66,7 @@ class Summary:
     ran: int
     bits: int
     single_faults_for_1_percent: int
+    sampling: str = "plain"
     missions: Tuple[MissionSummary, ...] = ()
 
     def document(self) -> Dict[str, Any]:
@@ -118,9 +80,11 @@ def summarize(
     campaign: CampaignSettings,
     strata: Mapping[str, int],
     relaxation: float = 2.0,
+    population: Optional[Population] = None,
 ) -> Summary:
     """Tables of a campaign; ``strata`` are the words of each stratum by name; ``relaxation`` that
-    of the fault model (:func:`~seu_plugin.faults.mechanisms.relaxation`).
+    of the fault model (:func:`~seu_plugin.faults.mechanisms.relaxation`); ``population`` the memory
+    whose trials were drawn given that something may be read wrong, None of plain ones.
 
     The order of ``results`` does not matter. Raises ConfigError if there is no trial.
     """
@@ -139,9 +103,15 @@ def summarize(
     missions: List[MissionSummary] = []
     for architecture, before in enumerate(golden.metrics):
         drops = {
-            ber: [before - r.metrics[architecture] for r in by_ber[ber]] for ber in sorted(by_ber)
+            ber: Drops(
+                tuple(before - r.metrics[architecture] for r in by_ber[ber]),
+                before,
+                1.0 if population is None else population.chance(ber),
+                population is not None,
+            )
+            for ber in sorted(by_ber)
         }
-        bers += _by_ber(architecture, before, by_ber, drops, campaign)
+        bers += by_bers(architecture, by_ber, drops, campaign)
         if campaign.max_drop is not None and drops:
             thresholds.append(estimate(drops, campaign.max_drop, campaign.confidence))
         if campaign.mission is not None and campaign.ber is not None:
@@ -173,6 +143,7 @@ def summarize(
         sum(r.ran for r in results),
         golden.bits,
         sample_size(max(golden.bits, 1), 0.01, campaign.confidence),
+        "plain" if population is None else "conditional",
         tuple(missions),
     )
 
@@ -186,85 +157,11 @@ def _in_plan(trial: Trial, stored_bits: int, campaign: CampaignSettings) -> bool
     return trial.exhaustive == is_exhaustive(stored_bits, study)
 
 
-def _by_ber(
-    architecture: int,
-    golden: float,
-    by_ber: Mapping[float, Sequence[TrialResult]],
-    drops: Mapping[float, Sequence[float]],
-    campaign: CampaignSettings,
-) -> List[BerSummary]:
-    summaries: List[BerSummary] = []
-    previous: Optional[Dict[int, float]] = None
-    for ber, values in drops.items():
-        results, n = by_ber[ber], len(values)
-        accuracies = [golden - drop for drop in values]
-        numbered = {r.trial.number: drop for r, drop in zip(results, values)}
-        paired = [numbered[i] - previous[i] for i in numbered if i in previous] if previous else []
-        previous = numbered
-        above = None
-        if campaign.max_drop is not None:
-            above = sum(drop > campaign.max_drop for drop in values)
-        summaries.append(
-            BerSummary(
-                architecture,
-                ber,
-                n,
-                sum(r.ran for r in results),
-                float(np.mean([r.upsets for r in results])),
-                float(np.mean(accuracies)),
-                float(np.std(accuracies, ddof=1)) if n > 1 else None,
-                tuple(map(float, np.quantile(accuracies, _QUANTILES))),
-                min(accuracies),
-                float(np.mean(values)),
-                _within(_interval_of_mean(values, campaign), golden),
-                _within(bootstrap_interval(values, campaign.confidence), golden)
-                if n > 1
-                else _nothing_known(golden),
-                None if above is None else above / n,
-                None if above is None else clopper_pearson(above, n, campaign.confidence),
-                float(np.mean(paired)) if paired else None,
-                t_interval(paired, campaign.confidence) if len(paired) > 1 else None,
-                _all_outcomes(results),
-                *(_mean_of(results, name) for name in ("residual", "corrected", "detected")),
-            )
-        )
-    return summaries
-
-
-def _mean_of(results: Sequence[TrialResult], name: str) -> Optional[float]:
-    """The mean of what protected memory alone has."""
-    counts = [getattr(result, name) for result in results]
-    return None if None in counts else float(np.mean(counts))
-
-
-def _interval_of_mean(drops: Sequence[float], campaign: CampaignSettings) -> Interval:
-    if campaign.until is not None and len(drops) > campaign.trials:
-        return stein_interval(drops, campaign.trials, campaign.confidence)
-    return t_interval(drops, campaign.confidence)  # infinite for one trial
-
-
-def _nothing_known(golden: float) -> Interval:
-    return Interval(golden - 100.0, golden)
-
-
-def _within(interval: Interval, golden: float) -> Interval:
-    """Accuracies lie in 0 ... 100."""
-    least, most = _nothing_known(golden)
-    return Interval(max(interval.low, least), min(interval.high, most))
-
-
-def _all_outcomes(results: Sequence[TrialResult]) -> Optional[Outcomes]:
-    known = [r.outcomes for r in results if r.outcomes is not None]
-    if len(known) < len(results):
-        return None
-    names = ("masked", "tolerable", "critical", "nan_inf")
-    return Outcomes(*(sum(getattr(o, name) for o in known) for name in names))
-
-
 def _of_stratum(drops: Sequence[float], placed: int, golden: float, confidence: float) -> Interval:
-    least, most = (end / placed for end in _nothing_known(golden))
-    interval = t_interval(drops, confidence)
-    return Interval(max(interval.low, least), min(interval.high, most))
+    """Of drops per upset, which lie in a range of 100 points through the number of upsets."""
+    per_trial = tuple(drop * placed for drop in drops)
+    low, high = Drops(per_trial, golden).normal(confidence)
+    return Interval(low / placed, high / placed)
 
 
 def _stratum(

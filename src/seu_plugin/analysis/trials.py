@@ -64,7 +64,9 @@ class TrialResult:
     ``upsets_by_site`` leaves out sites without one; ``ran`` is False for a trial without an
     wrong bit, which has the golden result; ``seconds`` is the time it took. Of protected memory:
     ``residual`` bits read wrong, ``corrected`` and ``detected`` memory words. Of the golden run:
-    ``digest``, of each image and its outputs, which tells other data."""
+    ``digest``, of each image and its outputs, which tells other data. Drawn given that something
+    may be read wrong: ``struck``, the (dangerous units, struck cells) of each kind of the
+    manifest's ``population``."""
 
     trial: Trial
     metrics: Tuple[float, ...]
@@ -79,12 +81,13 @@ class TrialResult:
     corrected: Optional[int] = None
     detected: Optional[int] = None
     digest: Optional[str] = None
+    struck: Optional[Tuple[Tuple[int, int], ...]] = None
 
     def row(self) -> Dict[str, Any]:
         """The JSON object of ``trials.jsonl``."""
         row = asdict(self)
-        for name in ("residual", "corrected", "detected", "digest"):
-            if row[name] is None:  # not protected; not the golden run
+        for name in ("residual", "corrected", "detected", "digest", "struck"):
+            if row[name] is None:  # not protected; not the golden run; drawn plainly
                 del row[name]
         return {"id": self.trial.id, **row.pop("trial"), **row}
 

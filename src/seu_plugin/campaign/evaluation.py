@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from typing import Any, Callable, Dict, List, Optional, Sequence
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import torch
 from torch import nn
@@ -14,6 +14,7 @@ from rfquant_hooks.contract import PhaseOutcome
 from ..analysis.strata import place_trial
 from ..analysis.trials import Trial, TrialResult
 from ..errors import ConfigError, InjectionError
+from ..faults.conditional import ConditionalMemory
 from ..faults.fault_list import Fault
 from ..faults.placing import Memory
 from ..faults.site_memory import SiteMemory
@@ -24,6 +25,7 @@ from ..quantizers.names import unwrap
 from ..settings.injection import InjectionSettings
 from .outcomes import GoldenDigest, OutputRecorder, Recorded, compare
 from .run_state import Calibrations, RunState
+from .sampling import conditional_memory
 
 Run = Callable[[], PhaseOutcome]
 
@@ -33,12 +35,18 @@ class Evaluation:
 
     BatchNorm is calibrated once, by the golden run, unless ``bn_calibration`` is ``faulty``;
     quantized weights are kept from trial to trial; a trial whose map has no upset takes the
-    golden result without a run. Use as a context manager: afterwards the model is as a clean
-    run left it.
+    golden result without a run. Trials at a BER are drawn given that something may be
+    read wrong, unless there is a reason ``why_plain`` (:func:`.sampling.plain_because`). Use as a
+    context manager: afterwards the model is as a clean run left it.
     """
 
     def __init__(
-        self, model: nn.Module, run: Run, settings: InjectionSettings, outcomes: bool = True
+        self,
+        model: nn.Module,
+        run: Run,
+        settings: InjectionSettings,
+        outcomes: bool = True,
+        why_plain: Optional[str] = "not asked for",
     ) -> None:
         self.model = model
         self._run = run
@@ -47,6 +55,8 @@ class Evaluation:
         self.calibrations = Calibrations(model)
         self._recorder = OutputRecorder() if outcomes else None
         self._outputs: Optional[Recorded] = None
+        self.why_plain = why_plain
+        self.conditional: Optional[ConditionalMemory] = None
         self._before: Optional[RunState] = None
         self._after: Optional[RunState] = None
         self.widths: Dict[str, List[int]] = {}
@@ -83,6 +93,8 @@ class Evaluation:
         if self._recorder is not None:
             self._outputs = self._recorder.taken()
         self.golden_outcome = outcome
+        if self.why_plain is None:
+            self._condition()
         return TrialResult(
             Trial(0),
             tuple(outcome.metrics),
@@ -91,6 +103,19 @@ class Evaluation:
             seconds=time.perf_counter() - started,
             digest=seen.digest(),
         )
+
+    def _condition(self) -> None:
+        """Draw conditionally from now on, or say why not."""
+        words = {site.name: site.words for site in self.injector.sites}
+        if not self._is_static():
+            self.why_plain = "layers are in train mode: each forward has a map of its own"
+            return
+        try:
+            made = conditional_memory(self.widths, words, self.injector.settings, self.seed)
+        except ConfigError as error:
+            self.why_plain = str(error)
+        else:
+            self.conditional = made
 
     @property
     def memory(self) -> Memory:
@@ -137,8 +162,14 @@ class Evaluation:
         golden = self.golden_outcome
         if golden is None or self._before is None:
             raise InjectionError("a trial needs the golden run first")
+        struck: Optional[Tuple[Tuple[int, int], ...]] = None
         if trial.ber is not None:
-            self.injector.start_trial(trial.number, trial.ber)
+            if self.conditional is not None:
+                drawn = self.conditional.draw(trial.ber, trial.number)
+                struck = tuple((units, cells) for units, cells in drawn.struck)
+                self.injector.start_trial(trial.number, 0.0, drawn.maps)
+            else:
+                self.injector.start_trial(trial.number, trial.ber)
             unread = self._nothing_wrong() if self._is_static() else None
             if unread is not None:
                 return TrialResult(
@@ -149,6 +180,7 @@ class Evaluation:
                     ran=False,
                     outcomes=compare(self._outputs, self._outputs),
                     seconds=time.perf_counter() - started,
+                    struck=struck,
                 )
         else:
             self.injector.start_trial(trial.number, 0.0, place_trial(trial, self.memory, self.seed))
@@ -178,6 +210,7 @@ class Evaluation:
             {s.name: s.upsets for s in sites if s.upsets},
             compare(self._outputs, outputs),
             seconds=time.perf_counter() - started,
+            struck=struck,
             **guarded,
         )
         return on_every_rank(result)[0]

@@ -19,6 +19,7 @@ from ..settings.injection import InjectionSettings
 from ..settings.section import SECTION, parse_section
 from .evaluation import Evaluation
 from .run import CampaignRun
+from .sampling import plain_because
 
 #: Top-1 accuracy in percent; one for each architecture evaluated.
 Accuracy = Union[float, Sequence[float]]
@@ -62,8 +63,9 @@ class Campaign:
     def run(self) -> Optional[Summary]:
         """Run what is missing in ``output``, write the report, print a table; the summary (on
         rank 0 of a process group, else None)."""
-        settings = self.section
-        with Evaluation(self.model, self._outcome, settings, self.campaign.outcomes) as evaluation:
+        settings, campaign = self.section, self.campaign
+        asked = (campaign.outcomes, plain_because(settings, campaign))
+        with Evaluation(self.model, self._outcome, settings, *asked) as evaluation:
             golden = evaluation.golden()
             if all(0.0 < metric <= 1.0 for metric in golden.metrics):
                 raise ConfigError(

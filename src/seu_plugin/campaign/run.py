@@ -25,6 +25,7 @@ from ..settings.campaign import CampaignSettings, Sensitivity
 from ..settings.injection import InjectionSettings
 from .evaluation import Evaluation
 from .progress import CampaignProgress
+from .sampling import check_bers, described, plain_because
 from .schedule import batches
 from .stopping import stoppable
 
@@ -91,6 +92,12 @@ class CampaignRun:
         if self.campaign.sensitivity is not None:
             for name, stored in self.strata.items():  # what does not fit costs no trial
                 stratum_trials(name, stored, self.campaign.sensitivity)
+        conditional = self.evaluation.conditional
+        if conditional is not None:
+            check_bers(conditional, self.bers)
+        elif self.campaign.sampling == "conditional" and self.bers:
+            self._say(f"trials are drawn plainly: {self.evaluation.why_plain}")
+        chance = None if conditional is None else conditional.population.chance
         extra, bits = self.evaluation.extra_bits, self.evaluation.bits
         if extra and bits:
             self._say(f"protection adds {extra:,} bits to {bits:,} ({100 * extra / bits:.1f} %)")
@@ -99,7 +106,8 @@ class CampaignRun:
             if known:
                 self._say(f"{self.folder} has {known:,} trials already: only others are run")
             with CampaignProgress(self._say, quiet=rank() != 0) as progress:
-                for batch in batches(self.campaign, self.bers, self.strata, golden, results):
+                plan = (self.campaign, self.bers, self.strata, golden, results, chance)
+                for batch in batches(*plan):
                     missing = [trial for trial in batch.trials if trial.id not in results]
                     progress.begin(batch.title, len(missing))
                     for result in (engine or self._here)(missing):
@@ -156,6 +164,7 @@ class CampaignRun:
             "plan": plan.model_dump(mode="json"),
             "strata": self.strata,
             "extra_bits": self.evaluation.extra_bits,
+            **described(self.evaluation.conditional, self.evaluation.why_plain),
             "versions": {
                 "seu-plugin": __version__,
                 "torch": torch.__version__,
@@ -201,6 +210,8 @@ def section_identity(settings: InjectionSettings, campaign: CampaignSettings) ->
         value = getattr(settings, name)
         if value != InjectionSettings.model_fields[name].default:
             dumped[name] = settings.model_dump(mode="json", include={name})[name]
+    if plain_because(settings, campaign) is None:  # folders without it were drawn plainly
+        dumped["sampling"] = "conditional"
     return {**dumped, "outcomes": campaign.outcomes}
 
 

@@ -7,13 +7,15 @@ same trials.
 
 from __future__ import annotations
 
-from typing import Dict, Iterator, List, Mapping, NamedTuple, Sequence, Tuple
+from typing import Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple
 
-from ..analysis.intervals import trials_for_margin
+from ..analysis.drops import Drops
 from ..analysis.strata import stratum_trials
 from ..analysis.threshold import next_bers
 from ..analysis.trials import Trial, TrialResult, grid
 from ..settings.campaign import CampaignSettings
+
+Chance = Callable[[float], float]
 
 
 class Batch(NamedTuple):
@@ -27,22 +29,29 @@ def batches(
     strata: Mapping[str, int],
     golden: TrialResult,
     results: Mapping[str, TrialResult],
+    chance: Optional[Chance] = None,
 ) -> Iterator[Batch]:
     """The batches in order; ``results`` (by trial id) must hold all of a batch, but for other
-    shards' trials, when the next one is asked for."""
+    shards' trials, when the next one is asked for. ``chance``: of a BER, the probability that what
+    trials are drawn given is so; None of plain trials."""
     n = campaign.trials
     counts = dict.fromkeys(bers, n)
+    seen = _Seen(golden, results, chance)
     yield Batch("grid of BERs", _part(grid(bers, 0, n), campaign))
     if campaign.until is not None:
-        counts = {ber: _wanted(campaign, ber, golden, results) for ber in bers}
-        more = [trial for ber in bers for trial in grid((ber,), n, counts[ber])]
-        yield Batch("until the margin", more)
+        while True:
+            wanted = {ber: _wanted(campaign, seen, ber, counts[ber]) for ber in bers}
+            more = [trial for ber in bers for trial in grid((ber,), counts[ber], wanted[ber])]
+            if not more:
+                break
+            counts = wanted
+            yield Batch("until the margin", more)
     if campaign.searches_threshold:
         for architecture in range(len(golden.metrics)):
             while True:
                 # Of this schedule's trials only: what an interrupted or a larger campaign left
                 # behind must not turn the search.
-                added = _next(campaign, _drops(golden, results, architecture, counts))
+                added = _next(campaign, seen.drops(architecture, counts))
                 if not added:
                     break
                 counts.update((ber, n) for ber in added)
@@ -59,31 +68,46 @@ def _part(trials: List[Trial], campaign: CampaignSettings) -> List[Trial]:
     return [trial for trial in trials if trial.number % number_of == index]
 
 
-def _next(campaign: CampaignSettings, drops: Mapping[float, Sequence[float]]) -> List[float]:
+def _next(campaign: CampaignSettings, drops: Mapping[float, Drops]) -> List[float]:
     assert campaign.max_drop is not None
     return next_bers(drops, campaign.max_drop, campaign.confidence, campaign.tolerance)
 
 
-def _wanted(
-    campaign: CampaignSettings, ber: float, golden: TrialResult, results: Mapping[str, TrialResult]
-) -> int:
-    """Trials in all at ``ber``, for the widest of the architectures' intervals."""
-    until, n = campaign.until, campaign.trials
+def _wanted(campaign: CampaignSettings, seen: _Seen, ber: float, n: int) -> int:
+    """Trials in all at ``ber`` after the next batch, for the widest of the architectures'
+    intervals; of ``n`` that are there."""
+    until = campaign.until
     assert until is not None
     confidence = until.confidence or campaign.confidence
-    drops = (_drops(golden, results, a, {ber: n})[ber] for a in range(len(golden.metrics)))
-    return max(trials_for_margin(d, until.margin, confidence, until.max_trials) for d in drops)
+    wanted = n
+    for architecture in range(len(seen.golden.metrics)):
+        drops = seen.drops(architecture, {ber: n})[ber]
+        if until.guarantee == "normal" and drops.vary(campaign.trials):
+            more = drops.trials_for_margin(until.margin, campaign.trials, confidence)
+        else:
+            low, high = drops.any_law(confidence)
+            more = n if high - low <= 2 * until.margin else n + -(-n // 2)
+        wanted = max(wanted, more)
+    return min(wanted, max(until.max_trials, n))
 
 
-def _drops(
-    golden: TrialResult,
-    results: Mapping[str, TrialResult],
-    architecture: int,
-    counts: Mapping[float, int],
-) -> Dict[float, List[float]]:
-    """BER -> drops of one architecture in percentage points, of so many first trials."""
-    before = golden.metrics[architecture]
-    return {
-        ber: [before - results[Trial(i, ber).id].metrics[architecture] for i in range(count)]
-        for ber, count in counts.items()
-    }
+class _Seen(NamedTuple):
+    golden: TrialResult
+    results: Mapping[str, TrialResult]
+    chance: Optional[Chance]
+
+    def drops(self, architecture: int, counts: Mapping[float, int]) -> Dict[float, Drops]:
+        """BER -> drops of one architecture, of so many first trials."""
+        before = self.golden.metrics[architecture]
+        return {
+            ber: Drops(
+                tuple(
+                    before - self.results[Trial(i, ber).id].metrics[architecture]
+                    for i in range(count)
+                ),
+                before,
+                1.0 if self.chance is None else self.chance(ber),
+                self.chance is not None,
+            )
+            for ber, count in counts.items()
+        }

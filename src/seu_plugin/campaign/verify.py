@@ -9,9 +9,10 @@ from typing import Any, Dict, Mapping, NamedTuple
 
 import yaml
 
+from ..analysis.by_ber import BerSummary
 from ..analysis.folders import merged, summary_of
 from ..analysis.planner import Plan
-from ..analysis.summary import BerSummary, Summary
+from ..analysis.summary import Summary
 from ..errors import ConfigError, InjectionError
 from ..files import make_folder, write_whole
 from ..settings.section import SECTION
@@ -27,14 +28,14 @@ class Verdict(NamedTuple):
 
     @property
     def holds(self) -> bool:
-        return self.row.drop_t.high <= self.target
+        return self.row.drop_normal_interval.high <= self.target
 
     def next_aim(self, predicted: float) -> float:
         """What the next plan is to predict: as much less as the measured drop is too high."""
-        return predicted * min(self.target / self.row.drop_t.high, 0.9)
+        return predicted * min(self.target / self.row.drop_normal_interval.high, 0.9)
 
     def text(self) -> str:
-        low, high = self.row.drop_t
+        low, high = self.row.drop_normal_interval
         told = (
             f"measured drop at BER {self.row.ber:g}: {self.row.drop:.2f} percentage points "
             f"({low:.2f} ... {high:.2f}) over {self.row.trials} fault maps"

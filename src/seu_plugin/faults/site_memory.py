@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import List, Literal, NamedTuple, Optional, Protocol, Sequence, Tuple, Union
-
-import numpy as np
+from typing import List, Literal, Optional, Protocol, Sequence, Tuple, Union
 
 from ..errors import ConfigError
 from ..fields import BitSelection, selected_bits
 from ..memory.codecs import codec
 from ..memory.ecc import Code
-from ..memory.layout import Array, Ints, MemorySettings, Packing
+from ..memory.layout import Array, MemorySettings
 from ..memory.protection import ProtectionRule, extra_bits, packing, rule_for
-from .cell_map import CellMap, empty, gathered, together
+from .blocks import Block, BlockDraw
+from .cell_map import CellMap, empty, together
 from .decoding import CodeWords, ProtectedMap
 from .drawn import Drawn
 from .fault_map import FaultMap, draw_fault_map
@@ -74,6 +73,10 @@ class ReadMap:
         return not self.map.index.size
 
 
+#: What is given in place of a draw: upsets of the codes, or all that is read.
+Given = Union[FaultMap, ReadMap]
+
+
 def fault_model(settings: FaultSettings) -> Model:
     """The fault model of ``settings.mode``."""
     if settings.mode == "stuck_at":
@@ -84,38 +87,6 @@ def fault_model(settings: FaultSettings) -> Model:
         assert settings.mbu is not None
         return Clusters(settings.mbu)
     return Flips()
-
-
-@dataclass(frozen=True)
-class Block:
-    """Cells of one kind: codes' bits packed into memory words, with the check bits of ``code``."""
-
-    purpose: str
-    packing: Packing
-    array: Array
-    code: Optional[Code] = None
-
-    def cells(self, model: Clusters, streams: Streams, ber: float) -> _BlockDraw:
-        """What clusters do to the codes, and to the check bits of the memory words."""
-        word, bit, drawn = model.draw(streams, self.purpose, self.array, ber)
-        return self.upset(word, bit, drawn)
-
-    def upset(self, word: Ints, bit: Ints, drawn: Tuple[Drawn, ...] = ()) -> _BlockDraw:
-        """What flips of these bits of memory words do."""
-        in_data = bit < self.packing.word_bits
-        code, slot = self.packing.find(word[in_data], bit[in_data])
-        real = code >= 0
-        positions = np.array(self.packing.positions, dtype=np.int64)
-        index, masks = gathered(code[real], positions[slot[real]])
-        data = CellMap(index, masks, masks)
-        words, checks = gathered(word[~in_data], bit[~in_data] - self.packing.word_bits)
-        return _BlockDraw(data, CellMap(words, checks, checks), drawn)
-
-
-class _BlockDraw(NamedTuple):
-    data: CellMap
-    check: CellMap
-    drawn: Tuple[Drawn, ...]
 
 
 @dataclass(frozen=True)
@@ -242,7 +213,7 @@ class SiteMemory:
     def _clusters(self, model: Clusters, ber: float, streams: Streams) -> ReadMap:
         return self.under_clusters([block.cells(model, streams, ber) for block in self.blocks])
 
-    def under_clusters(self, draws: Sequence[_BlockDraw]) -> ReadMap:
+    def under_clusters(self, draws: Sequence[BlockDraw]) -> ReadMap:
         """What is read under what clusters do to each of :attr:`blocks`."""
         drawn = tuple(one for draw in draws for one in draw.drawn)
         data = [draw.data.restricted_to(self.exposed) for draw in draws]

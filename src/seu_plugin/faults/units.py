@@ -11,12 +11,13 @@ from ..errors import InjectionError
 from ..fields import selected_bits
 from ..memory.layout import Ints, Packing
 from ..memory.protection import ProtectionRule
+from .blocks import Block
 from .cell_map import CellMap, gathered
 from .fault_map import FaultMap, popcount
 from .mechanisms import Clusters
 from .population import Kind
 from .seeding import Streams
-from .site_memory import COPIES, Block, ReadMap, SiteMemory
+from .site_memory import COPIES, ReadMap, SiteMemory
 
 Pairs = List[Tuple[Ints, Ints]]
 

@@ -21,6 +21,7 @@ from ..analysis.summary import Summary
 from ..campaign.evaluation import Evaluation
 from ..campaign.pool import Worker, WorkerPool
 from ..campaign.run import CampaignRun, section_identity
+from ..campaign.sampling import plain_because
 from ..campaign.worker import (
     Hello,
     HostProcess,
@@ -97,7 +98,8 @@ class HostCampaign:
                 return run()
 
         settings = self.section.model_copy(update={"seed": self._seed(folder)})
-        evaluation = Evaluation(phase.model, run_quietly, settings, self.campaign.outcomes)
+        asked = (self.campaign.outcomes, plain_because(settings, self.campaign))
+        evaluation = Evaluation(phase.model, run_quietly, settings, *asked)
         self._evaluation = evaluation
         try:
             with evaluation:

@@ -12,7 +12,7 @@ import torch
 from ..faults.counts import upset_count
 from ..faults.fault_map import BITS_LIMIT, FaultMap
 from ..faults.seeding import Stream, Streams, site_key
-from ..faults.site_memory import ReadMap, SiteMemory
+from ..faults.site_memory import Given, ReadMap, SiteMemory
 from ..fields import selected_bits
 from ..settings.injection import InjectionSettings
 from . import kernels
@@ -42,11 +42,11 @@ class MapDrawer:
         self._site, self._seed = site, seed
         self._settings = settings
         self._stream = Stream(seed, site)
-        self._given: Optional[FaultMap] = None
+        self._given: Optional[Given] = None
         self._ahead: Optional[Tuple[Tuple[int, int], Future[ReadMap]]] = None
         self._memories: Dict[int, SiteMemory] = {}
 
-    def start_trial(self, settings: InjectionSettings, given: Optional[FaultMap] = None) -> None:
+    def start_trial(self, settings: InjectionSettings, given: Optional[Given] = None) -> None:
         """Draw for these settings from now on; or not at all: ``given`` is the map."""
         self.wait()
         self._settings, self._given = settings, given
@@ -55,7 +55,7 @@ class MapDrawer:
     @property
     def placed(self) -> bool:
         """Whether upsets are placed in data bits, not drawn at a rate."""
-        return self._given is not None or self._exact is not None
+        return isinstance(self._given, FaultMap) or self._exact is not None
 
     def memory(self, width: int) -> SiteMemory:
         """The memory of the site at ``width``. Raises ConfigError if it does not fit."""
@@ -78,6 +78,8 @@ class MapDrawer:
 
     def draw(self, width: int, draw: int) -> ReadMap:
         """What is read under the map of this width and exposure draw."""
+        if isinstance(self._given, ReadMap):
+            return self._given
         if self._given is not None:
             self._given.check_fits(self._site, self.words, width)
             return self.memory(width).read(self._given)

@@ -11,7 +11,7 @@ import torch
 from ..errors import InjectionError
 from ..faults.fault_list import Fault, faults_of
 from ..faults.fault_map import MAX_WIDTH, FaultMap
-from ..faults.site_memory import ReadMap
+from ..faults.site_memory import Given, ReadMap
 from ..quantizers.sites import Site, checked_width
 from ..quantizers.storage import check_memory_of_its_own
 from .drawing import MapDrawer
@@ -41,13 +41,13 @@ class ExposedSite:
         self._cache = WeightCache(site) if state.settings.weight_cache else None
         self.reset()
 
-    def reset(self, given: Optional[FaultMap] = None) -> None:
+    def reset(self, given: Optional[Given] = None) -> None:
         self.clean_widths: Dict[int, None] = {}  # an ordered set
         self.start_trial(given)
         if self._cache is not None:
             self._cache.clear()
 
-    def start_trial(self, given: Optional[FaultMap] = None) -> None:
+    def start_trial(self, given: Optional[Given] = None) -> None:
         """Statistics start at zero and fault maps are those of the settings that hold now, or
         ``given``; the kept weight stays."""
         self.depth = 0

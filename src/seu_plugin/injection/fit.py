@@ -6,7 +6,7 @@ from typing import Mapping, Sequence
 
 from ..errors import ConfigError, SiteError, did_you_mean
 from ..faults.fault_map import BITS_LIMIT, FaultMap
-from ..faults.site_memory import SiteMemory
+from ..faults.site_memory import Given, SiteMemory
 from ..fields import selected_bits
 from ..quantizers.sites import Site
 from ..settings.injection import InjectionSettings
@@ -32,11 +32,12 @@ def check_memory(sites: Sequence[Site], settings: InjectionSettings) -> None:
         )
 
 
-def check_given(sites: Sequence[Site], given: Mapping[str, FaultMap]) -> None:
+def check_given(sites: Sequence[Site], given: Mapping[str, Given]) -> None:
     """Raise SiteError for an upset outside of the sites."""
     known = {site.name: site for site in sites}
     for name, fault_map in given.items():
         if name not in known:
             raise SiteError(f"no selected site {name!r}{did_you_mean(name, known)}")
-        width = known[name].width_if_set or known[name].widest
-        fault_map.check_fits(name, known[name].words, width)
+        if isinstance(fault_map, FaultMap):
+            width = known[name].width_if_set or known[name].widest
+            fault_map.check_fits(name, known[name].words, width)

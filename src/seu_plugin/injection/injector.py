@@ -12,8 +12,8 @@ from torch import nn
 from ..console import print_table
 from ..errors import ConfigError, InjectionError
 from ..faults.fault_list import Fault, fault_maps
-from ..faults.fault_map import FaultMap, empty_fault_map
-from ..faults.site_memory import ReadMap
+from ..faults.fault_map import empty_fault_map
+from ..faults.site_memory import Given, ReadMap
 from ..memory.protection import check_rules
 from ..quantizers.sites import check_grids, select_sites
 from ..settings.injection import InjectionSettings
@@ -123,7 +123,7 @@ class FaultInjector:
         self._listed = None if settings.mode != "fault_list" else fault_maps(listed(settings))
         if self._listed is not None:
             check_given(self.sites, self._listed)
-        self._given: Optional[Mapping[str, FaultMap]] = self._listed
+        self._given: Optional[Mapping[str, Given]] = self._listed
 
     @classmethod
     def from_settings(
@@ -195,12 +195,13 @@ class FaultInjector:
         self,
         trial: int,
         ber: Optional[float] = None,
-        given: Optional[Mapping[str, FaultMap]] = None,
+        given: Optional[Mapping[str, Given]] = None,
     ) -> None:
         """While enabled: go on with another fault map, at another BER if that is given, as a new
         injector would, but keep the quantized weights. Statistics start at zero.
 
-        ``given``: upset what these maps say, by site name, and nothing else; static.
+        ``given``: upset what these maps say, by site name, and nothing else; static. A ReadMap is
+        of the one width that its site is used at.
 
         Raises ConfigError for a bad number, SiteError for a site that is not selected.
         """
@@ -221,7 +222,7 @@ class FaultInjector:
             for exposed in self._exposed:
                 exposed.start_trial(self._of_site(exposed))
 
-    def _of_site(self, exposed: ExposedSite) -> Optional[FaultMap]:
+    def _of_site(self, exposed: ExposedSite) -> Optional[Given]:
         if self._given is None:
             return None
         return self._given.get(exposed.site.name, empty_fault_map())

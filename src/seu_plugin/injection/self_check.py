@@ -6,7 +6,7 @@ import warnings
 from typing import List, Mapping, Optional, Protocol, Sequence
 
 from ..errors import InjectionError, SeuWarning
-from ..faults.fault_map import FaultMap
+from ..faults.site_memory import Given
 from .exposure import ExposedSite
 from .forward_state import ForwardState
 from .statistics import SiteStatistics, check_upsets
@@ -23,7 +23,7 @@ def check_injection(
     owner: object,
     exposed: Sequence[ExposedSite],
     state: ForwardState,
-    given: Optional[Mapping[str, FaultMap]],
+    given: Optional[Mapping[str, Given]],
     others: Mapping[str, Sequence[Checked]],
 ) -> None:
     """Raise InjectionError if nothing was injected, into all or into one of the ``targets``, or not
@@ -64,12 +64,14 @@ def check_injection(
 
 def _check_given(
     statistics: Sequence[SiteStatistics],
-    given: Mapping[str, FaultMap],
+    given: Mapping[str, Given],
     exposed: Sequence[ExposedSite],
     state: ForwardState,
 ) -> None:
     made = {s.name: s for s in statistics}
     for name, fault_map in given.items():
+        if fault_map.upsets is None:
+            continue  # it depends on what is stored
         if made[name].upsets != fault_map.upsets * max(made[name].maps, 1):
             raise InjectionError(
                 f"site {name!r} was to have {fault_map.upsets} upsets and had "

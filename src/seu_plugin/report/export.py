@@ -8,7 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Sequence
 
-from ..analysis.summary import BerSummary, Summary
+from ..analysis.by_ber import BerSummary
+from ..analysis.summary import Summary
 from ..analysis.trials import TrialResult
 from ..errors import ConfigError
 from ..files import write_whole
@@ -28,7 +29,7 @@ def _flat_row(row: BerSummary) -> Dict[str, Any]:
     outcomes = values.pop("outcomes")
     flat: Dict[str, Any] = {}
     for name, value in values.items():
-        if name.endswith(("_interval", "_t", "_bootstrap")):
+        if name.endswith("_interval"):
             low, high = (None, None) if value is None else value
             flat[f"{name}_low"], flat[f"{name}_high"] = low, high
         else:

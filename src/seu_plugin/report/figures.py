@@ -28,16 +28,21 @@ def ber_curve(summary: Summary, results: Sequence[TrialResult], architecture: in
     bers = [row.ber for row in rows]
     points = [(r.trial.ber, r.metrics[architecture]) for r in results if r.trial.ber is not None]
     axes.scatter(*zip(*points), s=9, color=_MEAN, alpha=0.25, linewidths=0, label="each trial")
-    axes.fill_between(
-        bers,
-        [golden - row.drop_t.high for row in rows],
-        [golden - row.drop_t.low for row in rows],
-        color=_MEAN,
-        alpha=0.2,
-        linewidth=0,
+    any_law, normal = (
+        list(zip(*((golden - i.high, golden - i.low) for i in intervals)))
+        for intervals in (
+            [row.drop_any_law_interval for row in rows],
+            [row.drop_normal_interval for row in rows],
+        )
     )
     sure = f"{100 * summary.confidence:g} %"
-    axes.plot(bers, [row.mean for row in rows], "o-", ms=4, color=_MEAN, label=f"mean, {sure}")
+    axes.fill_between(
+        bers, *any_law, color=_MEAN, alpha=0.12, linewidth=0, label=f"{sure}, any law"
+    )
+    axes.fill_between(
+        bers, *normal, color=_MEAN, alpha=0.25, linewidth=0, label=f"{sure}, near normal"
+    )
+    axes.plot(bers, [row.mean for row in rows], "o-", ms=4, color=_MEAN, label="mean")
     alone = len(rows) == 1  # no line shows then, and no band
     axes.plot(
         bers,
@@ -49,8 +54,8 @@ def ber_curve(summary: Summary, results: Sequence[TrialResult], architecture: in
         marker="v" if alone else None,
     )
     if alone:
-        ends = (golden - rows[0].drop_t.high, golden - rows[0].drop_t.low)
-        axes.plot(bers * 2, ends, "-", lw=2, color=_MEAN, alpha=0.5)
+        for ends, width in ((any_law, 2), (normal, 5)):
+            axes.plot(bers * 2, [end[0] for end in ends], "-", lw=width, color=_MEAN, alpha=0.5)
     axes.axhline(golden, color=_GOLDEN, lw=1, ls=":", label=f"golden run, {golden:.2f} %")
     if architecture < len(summary.thresholds):
         threshold = summary.thresholds[architecture]

@@ -12,6 +12,7 @@ from ..analysis.summary import Summary
 from ..analysis.trials import TrialResult
 from ..console import rounded
 from .figures import ber_curve, mission_curve, outcome_bars, sensitivity_map
+from .tables import percent, points
 
 _TEMPLATES = Path(__file__).with_name("templates")
 
@@ -32,7 +33,7 @@ def report_page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["rounded"] = rounded
+    environment.filters.update(rounded=rounded, points=points, percent=percent)
     architectures = [
         {
             "golden": golden,
@@ -55,6 +56,7 @@ def report_page(
         command=shlex.join(command) if command else None,
         cwd=manifest.get("cwd"),
         sources=sources,
+        how=str(manifest.get("sampling") or "").partition(": ")[2],
     )
 
 

@@ -7,6 +7,7 @@ from typing import List, Sequence
 
 from rich.table import Table
 
+from ..analysis.intervals import Interval
 from ..analysis.summary import Summary
 from ..console import print_table, rounded
 
@@ -20,7 +21,10 @@ def campaign_table(summary: Summary) -> Table:
         table.add_column("Arch", justify="right")
     protected = any(b.residual is not None for b in summary.bers)
     upsets = ("Upsets", "Read wrong") if protected else ("Upsets",)
-    for name in ("BER", "Trials", *upsets, "Mean %", "Drop", f"{sure} interval", "Worst %"):
+    conditional = summary.sampling == "conditional"
+    chance = ("Struck",) if conditional else ()
+    intervals = (f"{sure}, any law", f"{sure}, near normal")
+    for name in ("BER", "Trials", *chance, *upsets, "Mean %", "Drop", *intervals, "Worst %"):
         table.add_column(name, justify="right")
     if summary.max_drop is not None:
         table.add_column(f"Drop > {summary.max_drop:g}", justify="right")
@@ -29,17 +33,34 @@ def campaign_table(summary: Summary) -> Table:
         row = [
             f"{b.ber:.3g}",
             f"{b.trials:,}",
+            *([percent(b.chance)] if conditional else []),
             rounded(b.upsets),
             *wrong,
             f"{b.mean:.2f}",
-            f"{b.drop:.2f}",
-            f"{b.drop_t.low:.2f} ... {b.drop_t.high:.2f}",
+            points(b.drop),
+            ends(b.drop_any_law_interval),
+            ends(b.drop_normal_interval),
             f"{b.worst:.2f}",
         ]
         if b.exceeding is not None:
-            row.append(f"{100 * b.exceeding:.0f} %")
+            row.append(percent(b.exceeding))
         table.add_row(*([str(b.architecture)] if several else []), *row)
     return table
+
+
+def points(drop: float) -> str:
+    """Percentage points with two decimals, or two digits where these say nothing."""
+    if abs(drop) < 1e-12:  # what is left of rounding
+        return "0.00"
+    return f"{drop:.2f}" if abs(drop) >= 0.1 else f"{drop:.2g}"
+
+
+def ends(interval: Interval) -> str:
+    return f"{points(interval.low)} ... {points(interval.high)}"
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.0f} %" if share >= 0.1 or share == 0.0 else f"{100 * share:.2g} %"
 
 
 def print_tables(summary: Summary) -> None:
@@ -93,7 +114,8 @@ def closing_lines(summary: Summary, folder: Path) -> List[str]:
         )
     skipped = summary.trials - summary.ran
     lines.append(
-        f"{summary.trials:,} trials, of which {skipped:,} had no upset and took the golden result"
+        f"{summary.trials:,} trials, of which {skipped:,} read everything right and took the "
+        "golden result"
     )
     lines.append(f"report: {folder / 'report.html'}")
     return lines

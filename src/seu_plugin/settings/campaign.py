@@ -30,6 +30,12 @@ class Until(Frozen):
         1000, ge=2, le=MOST, description="at most so many trials for each BER"
     )
 
+    guarantee: Literal["any_law", "normal"] = Field(
+        "any_law",
+        description="any_law: an interval that holds whatever the law of the drops, and however "
+        "often one looks; normal: one that holds if drops are near normal, with fewer trials",
+    )
+
     _numbers = field_validator("margin", mode="before")(lambda value: number(value))
 
 
@@ -137,6 +143,11 @@ class CampaignSettings(Frozen):
         None, description="grid of BERs; null: the section's ber, or else 1e-6 ... 1e-2"
     )
     trials: StrictInt = Field(20, ge=2, le=MOST, description="trials (fault maps) for each BER")
+    sampling: Literal["conditional", "plain"] = Field(
+        "conditional",
+        description="conditional: draw trials given that something may be read wrong, and weigh "
+        "them by the probability of that; plain: draw all that may happen, also nothing",
+    )
     until: Optional[Until] = Field(
         None, description="add trials to each BER until its mean is known to a margin"
     )

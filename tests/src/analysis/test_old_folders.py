@@ -15,6 +15,7 @@ from seu_plugin import Campaign, FaultInjector
 from seu_plugin.analysis.folders import summary_of
 from seu_plugin.analysis.manifest import MANIFEST
 from seu_plugin.analysis.rows import TRIALS, read_rows
+from seu_plugin.errors import ConfigError
 
 DATA = Path(__file__).resolve().parents[2] / "data"
 FOLDERS = sorted(path.parent for path in DATA.glob(f"campaigns-*/*/{MANIFEST}"))
@@ -82,6 +83,9 @@ def test_the_same_campaign_goes_on_and_runs_nothing_twice(folder, tmp_path, monk
 
     plan = {key: there["plan"][key] for key in ("ber", "trials", "threshold", "sensitivity")}
     settings = {**plan, "seed": there["seed"], "output": str(output), **SETTINGS[folder.name]}
-    Campaign(model, accuracy, **settings).run()
+    with pytest.raises(ConfigError, match="sampling: plain goes on with it"):
+        Campaign(model, accuracy, **settings).run()
+    calls.clear()
+    Campaign(model, accuracy, **settings, sampling="plain").run()
     assert calls == [1]  # the golden run
     assert (output / TRIALS).read_text() == (folder / TRIALS).read_text()

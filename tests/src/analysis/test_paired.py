@@ -27,7 +27,8 @@ def campaign(tmp_path):
                 return 100.0 * float((model(toy.batch(64)).argmax(1) == reference).float().mean())
 
         folder = tmp_path / name
-        given = {"ber": [1e-3, 3e-2], "trials": 6, "threshold": "grid", "seed": 1, **settings}
+        given = {"ber": [1e-3, 3e-2], "trials": 6, "threshold": "grid", "seed": 1}
+        given.update(sampling="plain", **settings)
         Campaign(model, accuracy, output=str(folder), **given).run()
         return folder
 

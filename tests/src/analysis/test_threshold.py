@@ -5,9 +5,14 @@ import math
 import numpy as np
 import pytest
 
+from seu_plugin.analysis.drops import Drops
 from seu_plugin.analysis.threshold import HIGHEST, estimate, next_bers
 
 GRID = (1e-5, 1e-4, 1e-3, 1e-2)
+
+
+def at(values, golden=100.0):
+    return Drops(tuple(float(value) for value in values), golden)
 
 
 class Law:
@@ -20,7 +25,7 @@ class Law:
         self.half = half
 
     def __call__(self, ber):
-        return list(100.0 * ber / (ber + self.half) * self.noise)
+        return at(100.0 * ber / (ber + self.half) * self.noise)
 
     def threshold(self, max_drop):
         return self.half * max_drop / (100.0 - max_drop)
@@ -36,7 +41,7 @@ def search(law, max_drop=1.0, tolerance=0.1, bers=GRID):
 
 
 def test_the_true_threshold_is_in_the_interval_at_no_less_than_the_nominal_rate():
-    campaigns, covered = 2000, 0
+    campaigns, covered = 200, 0
     for seed in range(campaigns):
         law = Law(seed)
         _, found = search(law)
@@ -68,33 +73,33 @@ def test_a_threshold_outside_the_grid_is_looked_for():
 
 
 def test_a_net_that_never_drops_is_above_every_ber():
-    drops, found = search(lambda ber: [0.0] * 20)
+    drops, found = search(lambda ber: at([0.0] * 20))
     assert found.ber is None and found.high is None and found.low == HIGHEST
     assert max(drops) == HIGHEST
     assert "above every BER" in found.text() and "at no BER" in found.sentence()
 
 
 def test_a_noisy_mean_below_the_target_is_not_said_to_be_above_it():
-    found = estimate({1e-3: [0.0, 1.9], 1e-2: [0.0, 1.8]}, 1.0, 0.95)
+    found = estimate({1e-3: at([0.0, 1.9]), 1e-2: at([0.0, 1.8])}, 1.0, 0.95)
     assert (found.ber, found.low, found.high) == (None, None, None)
     assert "at no BER that was evaluated" in found.sentence()
-    found = estimate({1e-3: [0.2, 1.9], 1e-2: [1.0, 1.8]}, 1.0, 0.95)
+    found = estimate({1e-3: at([0.2, 1.9]), 1e-2: at([1.0, 1.8])}, 1.0, 0.95)
     assert found.ber is None and "already at the lowest BER" in found.sentence()
 
 
 def test_an_interval_may_be_open_on_one_side():
-    found = estimate({1e-3: [0.0, 0.1], 1e-2: [0.0, 40.0]}, 1.0, 0.95)
+    found = estimate({1e-3: at([0.0, 0.1]), 1e-2: at([0.0, 40.0])}, 1.0, 0.95)
     assert found.ber is not None and found.high is None
     assert "unbounded" in found.text()
 
 
 def test_bers_can_be_written_down():
-    for ber in next_bers({1e-4: [0.0, 0.1], 1e-3: [9.0, 9.2]}, 1.0, 0.95, 0.1):
+    for ber in next_bers({1e-4: at([0.0, 0.1]), 1e-3: at([9.0, 9.2])}, 1.0, 0.95, 0.1):
         assert ber == float(f"{ber:.2e}")
 
 
 def test_noise_is_met_with_the_first_and_the_last_crossing():
-    drops = {1e-4: [0.0, 0.0], 2e-4: [2.0, 2.0], 3e-4: [0.5, 0.5], 4e-4: [3.0, 3.0]}
+    drops = {1e-4: at([0.0, 0.0]), 2e-4: at([2.0, 2.0]), 3e-4: at([0.5, 0.5]), 4e-4: at([3.0, 3.0])}
     found = estimate(drops, 1.0, 0.95)
     assert (found.low, found.high) == (1e-4, 4e-4)
     assert 1e-4 < found.ber < 2e-4

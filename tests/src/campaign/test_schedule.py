@@ -55,11 +55,37 @@ def test_a_grid_threshold_adds_nothing():
 
 
 def test_until_adds_trials_where_they_are_needed():
-    until = {"margin": 0.2, "max_trials": 60}
+    until = {"margin": 0.2, "max_trials": 60, "guarantee": "normal"}
     results = run(CampaignSettings(trials=10, until=until, max_drop=None))
     counts = [sum(r.trial.ber == ber for r in results.values()) for ber in BERS]
     assert counts[0] == 10  # hardly any spread
     assert 10 < counts[1] <= 60 and counts[2] == 60
+
+
+def test_until_for_any_law_goes_on_until_the_interval_is_narrow_or_the_limit_is_met():
+    wide = {"margin": 12.0, "max_trials": 400}
+    counts = [
+        sum(r.trial.ber == ber for r in run(settings).values())
+        for settings in (
+            CampaignSettings(trials=10, until=wide, max_drop=None),
+            CampaignSettings(trials=10, until={**wide, "margin": 0.1}, max_drop=None),
+        )
+        for ber in BERS[:1]
+    ]
+    assert 10 < counts[0] < 100
+    assert counts[1] == 400
+
+
+def test_a_pilot_of_equal_drops_does_not_stop_a_normal_until():
+    """One map in 33 is a catastrophe, and none of the pilot: its width of 0 says nothing."""
+    until = {"margin": 1.0, "max_trials": 200, "guarantee": "normal"}
+    campaign = CampaignSettings(trials=10, until=until, max_drop=None)
+    results = {}
+    for batch in batches(campaign, BERS[:1], {}, GOLDEN, results):
+        for trial in batch.trials:
+            drop = 80.0 if trial.number % 33 == 32 else 0.0
+            results[trial.id] = TrialResult(trial, (98.0 - drop,))
+    assert len(results) == 200
 
 
 @pytest.mark.parametrize("settings", [{}, {"until": {"margin": 0.3, "max_trials": 40}}])

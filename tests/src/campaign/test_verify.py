@@ -26,7 +26,7 @@ def test_the_overlay_asks_for_one_ber_and_the_plan(tmp_path):
     [((0.1, 0.9), "holds", True), ((1.2, 2.0), "NOT met", False), ((0.5, 1.5), "to tell", False)],
 )
 def test_a_target_holds_if_the_whole_interval_is_below(interval, told, holds):
-    row = replace(made_up.summary().bers[0], drop_t=Interval(*interval))
+    row = replace(made_up.summary().bers[0], drop_normal_interval=Interval(*interval))
     found = Verdict(row, 1.0)
     assert found.holds == holds and told in found.text()
 

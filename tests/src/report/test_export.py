@@ -17,7 +17,10 @@ def test_a_summary_survives_csv(tmp_path):
     for row, told in zip(summary.bers, found):
         assert float(told["ber"]) == row.ber
         assert float(told["mean"]) == row.mean
-        assert (float(told["drop_t_low"]), float(told["drop_t_high"])) == row.drop_t
+        assert (
+            float(told["drop_any_law_interval_low"]),
+            float(told["drop_any_law_interval_high"]),
+        ) == row.drop_any_law_interval
         assert float(told["q50"]) == row.quantiles[2]
         assert int(told["critical"]) == row.outcomes.critical
     assert found[0]["step_interval_low"] == ""

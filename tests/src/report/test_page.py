@@ -7,6 +7,7 @@ import pytest
 
 import made_up
 from seu_plugin.report.page import report_page
+from seu_plugin.report.tables import points
 
 
 def page(summary=None, rows=None, manifest=made_up.MANIFEST):
@@ -20,7 +21,7 @@ def test_it_names_the_result():
     assert summary.thresholds[0].text() in text
     for row in summary.bers:
         assert f"<td>{row.ber:.3g}</td>" in text
-        assert f"{row.drop_t.low:.2f} … {row.drop_t.high:.2f}" in text
+        assert " … ".join(map(points, row.drop_any_law_interval)) in text
 
 
 def test_it_tells_how_to_reproduce():

@@ -1,0 +1,114 @@
+"""What the trials at each BER say: one row of the tables of a campaign. No torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple
+
+import numpy as np
+
+from ..settings.campaign import CampaignSettings
+from .drops import Drops, of_differences
+from .intervals import Interval
+from .trials import Outcomes, TrialResult
+
+_QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+
+
+@dataclass(frozen=True)
+class BerSummary:
+    """One architecture at one BER. Accuracies in percent, drops in percentage points.
+
+    ``chance``: the probability of what trials were drawn given (that something may be read wrong);
+    1 of plain trials. ``mean``, ``drop`` and ``exceeding`` (a drop of more than max_drop) are of
+    all fault maps: those of the trials times ``chance``. ``drop_any_law_interval`` holds whatever
+    the law of the drops, ``drop_normal_interval`` if they are near normal. ``upsets``,
+    ``deviation``, ``quantiles`` and ``worst`` are of the trials. ``step``: how much the mean is
+    below that of the next lower BER, as a paired difference over the same trial numbers. Of
+    protected memory, means over trials: ``residual`` bits read wrong, ``corrected`` and
+    ``detected`` memory words.
+    """
+
+    architecture: int
+    ber: float
+    chance: float
+    trials: int
+    ran: int
+    upsets: float
+    mean: float
+    deviation: Optional[float]
+    quantiles: Tuple[float, ...]
+    worst: float
+    drop: float
+    drop_any_law_interval: Interval
+    drop_normal_interval: Interval
+    exceeding: Optional[float]
+    exceeding_interval: Optional[Interval]
+    step: Optional[float]
+    step_interval: Optional[Interval]
+    outcomes: Optional[Outcomes]
+    residual: Optional[float] = None
+    corrected: Optional[float] = None
+    detected: Optional[float] = None
+
+
+def by_bers(
+    architecture: int,
+    by_ber: Mapping[float, Sequence[TrialResult]],
+    drops: Mapping[float, Drops],
+    campaign: CampaignSettings,
+) -> List[BerSummary]:
+    """A row for each BER, ascending."""
+    summaries: List[BerSummary] = []
+    previous: Dict[int, float] = {}
+    for ber, one in drops.items():
+        results, n, golden = by_ber[ber], len(one.values), one.golden
+        accuracies = [golden - drop for drop in one.values]
+        numbered = {r.trial.number: drop for r, drop in zip(results, one.scaled())}
+        steps = [numbered[i] - previous[i] for i in numbered if i in previous]
+        previous = numbered
+        limit, sure = campaign.max_drop, campaign.confidence
+        summaries.append(
+            BerSummary(
+                architecture,
+                ber,
+                one.chance,
+                n,
+                sum(r.ran for r in results),
+                float(np.mean([r.upsets for r in results])),
+                golden - one.mean,
+                float(np.std(accuracies, ddof=1)) if n > 1 else None,
+                tuple(map(float, np.quantile(accuracies, _QUANTILES))),
+                min(accuracies),
+                one.mean,
+                one.any_law(sure),
+                one.normal(sure, _pilot(campaign)),
+                None if limit is None else one.exceeding(limit),
+                None if limit is None else one.exceeding_interval(limit, sure),
+                float(np.mean(steps)) if steps else None,
+                of_differences(steps, 100.0 * one.chance, sure) if len(steps) > 1 else None,
+                _all_outcomes(results),
+                *(_mean_of(results, name) for name in ("residual", "corrected", "detected")),
+            )
+        )
+    return summaries
+
+
+def _pilot(campaign: CampaignSettings) -> Optional[int]:
+    """Trials whose spread decided on the number of others."""
+    until = campaign.until
+    return campaign.trials if until is not None and until.guarantee == "normal" else None
+
+
+def _mean_of(results: Sequence[TrialResult], name: str) -> Optional[float]:
+    """The mean of what protected memory alone has."""
+    counts = [getattr(result, name) for result in results]
+    return None if None in counts else float(np.mean(counts))
+
+
+def _all_outcomes(results: Sequence[TrialResult]) -> Optional[Outcomes]:
+    known = [r.outcomes for r in results if r.outcomes is not None]
+    if len(known) < len(results):
+        return None
+    names = ("masked", "tolerable", "critical", "nan_inf")
+    return Outcomes(*(sum(getattr(o, name) for o in known) for name in names))

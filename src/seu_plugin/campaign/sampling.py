@@ -1,0 +1,62 @@
+"""Whether trials are drawn given that something may be read wrong. No torch."""
+
+from __future__ import annotations
+
+from typing import Any, List, Mapping, Optional, Sequence
+
+from ..errors import ConfigError
+from ..faults.conditional import ConditionalMemory
+from ..faults.mechanisms import PLACED
+from ..faults.site_memory import FaultSettings, SiteMemory
+from ..settings.campaign import CampaignSettings
+from ..settings.injection import InjectionSettings
+
+
+def plain_because(settings: InjectionSettings, campaign: CampaignSettings) -> Optional[str]:
+    """Why trials are drawn plainly, as far as settings say; None: they need not be."""
+    if campaign.sampling == "plain":
+        return "campaign.sampling is plain"
+    if settings.mode in PLACED:
+        return f"mode {settings.mode} places its upsets"
+    if settings.targets != ("weights",):
+        return f"targets are {', '.join(settings.targets)}"
+    if settings.persistence == "per_forward":
+        return "persistence is per_forward: each forward has a map of its own"
+    if campaign.mission is not None:
+        return "a mission follows one memory through all of its BERs"
+    return None
+
+
+def conditional_memory(
+    widths: Mapping[str, Sequence[int]],
+    words: Mapping[str, int],
+    settings: FaultSettings,
+    seed: int,
+) -> ConditionalMemory:
+    """The memory of all sites that were used. Raises ConfigError for one of several widths."""
+    memories: List[SiteMemory] = []
+    for name, used in widths.items():
+        if len(used) > 1:
+            raise ConfigError(f"site {name} is used at several widths")
+        memories += [SiteMemory(name, words[name], width, settings) for width in used]
+    return ConditionalMemory(memories, seed)
+
+
+def described(memory: Optional[ConditionalMemory], why_plain: Optional[str]) -> Mapping[str, Any]:
+    """For the manifest."""
+    if memory is None:
+        return {"sampling": f"plain: {why_plain}"}
+    found = memory.population
+    fields = {"kinds": [list(kind) for kind in found.kinds], "factor": found.factor}
+    return {"sampling": "conditional", "population": fields}
+
+
+def check_bers(memory: ConditionalMemory, bers: Sequence[float]) -> None:
+    """Raise ConfigError for a BER at which a float64 sees no probability that anything is read
+    wrong."""
+    for ber in bers:
+        if not memory.population.chance(ber) > 0.0:
+            raise ConfigError(
+                f"campaign.ber: {ber:g} is too small: the probability that anything is read wrong "
+                "is below what a float64 holds"
+            )
