@@ -103,6 +103,7 @@ class Instrumentation:
 
     def undo(self) -> None:
         self._live = False
+        self.session.give_signals_back()
         if self._end is not None:
             self._end.uninstall()
             self._end = None

@@ -205,7 +205,10 @@ def _run(script: Path, session: Session) -> None:
         elif isinstance(error, SystemExit) and error.code in (None, 0):
             session.close()
         else:
-            _close_after(session, error)
+            stop = session.stop_of(error)
+            _close_after(session, stop or error)
+            if stop is not None:
+                raise stop from None
         raise
     session.close()
 

@@ -21,6 +21,7 @@ from ..analysis.summary import Summary
 from ..campaign.evaluation import Evaluation
 from ..campaign.pool import Worker, WorkerPool
 from ..campaign.run import CampaignRun, section_identity
+from ..campaign.stopping import TOO_EARLY, stoppable
 from ..campaign.worker import (
     Hello,
     HostProcess,
@@ -58,6 +59,7 @@ class HostCampaign:
         seed = section.seed if worker is None else worker[1]
         self.section = section.model_copy(update={"seed": seed})
         self._evaluation: Optional[Evaluation] = None
+        self._running: Optional[CampaignRun] = None
         if self.parallel and setting(config, "search", False):
             raise ConfigError(
                 "fault_injection.campaign.workers: cannot be combined with search: true, which "
@@ -84,6 +86,14 @@ class HostCampaign:
 
     def validate(self, phase: Phase, run: Run) -> PhaseOutcome:
         """The whole campaign; the host receives what the golden run gave it."""
+        self._running = None
+        with stoppable(self._stopped):
+            return self._validate(phase, run)
+
+    def _stopped(self) -> str:
+        return TOO_EARLY if self._running is None else self._running.stopped()
+
+    def _validate(self, phase: Phase, run: Run) -> PhaseOutcome:
         self._calls += 1
         suffix = f"-{self._calls}" if self._calls > 1 else ""
         folder = self.campaign.folder
@@ -113,6 +123,7 @@ class HostCampaign:
                 }
                 bers = self.section.grid
                 campaign = CampaignRun(evaluation, self.campaign, bers, folder, self._say, about)
+                self._running = campaign
                 if self._pipe is not None:
                     serve(self._pipe, evaluation, Hello(golden, campaign.identity()))
                     sys.exit(0)
