@@ -7,7 +7,7 @@ from typing import Optional
 
 import click
 
-from .arguments import FILE_TO_BE, FOLDER, Finite
+from .arguments import FILE_TO_WRITE, FOLDER, Finite
 
 
 @click.command()
@@ -16,7 +16,7 @@ from .arguments import FILE_TO_BE, FOLDER, Finite
 @click.option("--confidence", type=Finite(0.5, 1.0, True, True), default=0.95, show_default=True)
 @click.option(
     "--picture",
-    type=FILE_TO_BE,
+    type=FILE_TO_WRITE,
     metavar="FILE.png",
     help="Draw both curves and their difference.",
 )
@@ -27,8 +27,12 @@ def compare(first: Path, second: Path, confidence: float, picture: Optional[Path
     """
     from ..analysis.paired import differences, paired
     from ..console import print_table
-    from ..report.compare import comparison_table, draw
+    from ..files import check_writable
+    from ..report.compare import check_picture, comparison_table, draw
 
+    if picture is not None:
+        check_picture(picture)
+        check_writable(picture)
     rows = differences(first, second, confidence)
     print_table(comparison_table(rows, confidence, paired(first, second)))
     if picture is not None:
