@@ -50,6 +50,11 @@ def integer(value: Any) -> Any:
     return int(value) if is_integer else value
 
 
+def several(number: int, noun: str) -> str:
+    """``1 upset``, ``2 upsets``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 class OneOrMany:
     """Marks a list that may be written as its only element, for the JSON Schema."""
 

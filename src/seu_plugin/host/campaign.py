@@ -32,6 +32,7 @@ from ..campaign.worker import (
     serve,
 )
 from ..errors import ConfigError
+from ..fields import several
 from ..files import make_folder, open_to_append
 from ..injection.devices import on_every_rank, rank
 from ..quantizers.bit_widths import check_widths_used
@@ -156,7 +157,7 @@ class HostCampaign:
         self._say(f"golden accuracy: {', '.join(f'{metric:.2f} %' for metric in golden)}")
         at = f"at each BER of {', '.join(f'{ber:g}' for ber in bers)}"
         if self.section.mode == "exact_count":
-            at = f"of {self.section.upsets} upsets each"
+            at = f"of {several(self.section.upsets, 'upset')} each"
         self._say(f"campaign: {self.campaign.trials} trials {at} (seed {seed})")
 
     def _seed(self, folder: Path) -> Optional[int]:

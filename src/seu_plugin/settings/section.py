@@ -166,7 +166,11 @@ class FaultInjectionSection(InjectionSettings):
 def parse_section(raw: Any) -> FaultInjectionSection:
     """The validated section. Raises ConfigError, one line for each mistake."""
     if not isinstance(raw, Mapping):
-        raise ConfigError(f"{SECTION}: must be a mapping of settings; received {shown(raw)}")
+        found = "nothing" if raw is None else shown(raw)
+        raise ConfigError(
+            f"{SECTION}: must be a mapping of settings; received {found}: write its keys below it, "
+            "indented, for example ber: 1e-6, or enabled: false"
+        )
     if raw.get("enabled") is False:
         raw = {"ber": 0.0, **raw}  # a section that is off need not be complete
     return _parse(FaultInjectionSection, raw, SECTION)
@@ -185,6 +189,8 @@ def _parse(model: Type[Settings], raw: Mapping[str, Any], root: str) -> Settings
         if any(e["type"] == "extra_forbidden" for e in mistakes):
             # A key is missing because it is misspelled: say so once.
             mistakes = [e for e in mistakes if e["type"] != "missing"]
+        if any(e["loc"] == ("mode",) for e in mistakes):  # it may well be one without ber
+            mistakes = [e for e in mistakes if e["loc"] != ("ber",) or e["type"] != "missing"]
         # A list with a bad element is not empty, whatever is left of it.
         mistakes = [e for e in mistakes if e["type"] != "too_short" or not e["input"]]
         lines = [_line(model, root, e) for e in mistakes]

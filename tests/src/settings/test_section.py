@@ -77,12 +77,35 @@ def test_one_pattern_may_stand_alone():
         ("{ber: 0, bit_width_config: {index: 0}}", "bit_width_config.path: required key"),
         ("{ber: 0, enable_in_inference: false}", "enable_in_search are all false"),
         ("[1, 2]", "must be a mapping of settings"),
-        ("null", "must be a mapping of settings"),
+        ("null", "must be a mapping of settings; received nothing: write its keys below it"),
+        ("[ber: 1]", "for example ber: 1e-6, or enabled: false"),
+        ("faults: []", "faults: the list has no fault"),
+        ("{faults: f.csv, persistence: per_forward}", "persistence: of mode fault_list is static"),
+        ("{faults: f.csv, bits: [1]}", r"bits: mode fault_list upsets .* received \(1,\): remove"),
     ],
 )
 def test_mistakes_are_named(text, message):
     with pytest.raises(ConfigError, match=message):
         section(text)
+
+
+def test_a_list_of_faults_needs_no_mode():
+    parsed = section("faults: [{site: fc, word: 1, bit: 0}]")
+    assert (parsed.mode, parsed.ber, parsed.amount) == ("fault_list", 0.0, "1 listed upset")
+    assert section("{faults: f.csv}").mode == "fault_list"
+
+
+@pytest.mark.parametrize("more", ["upsets: 3", "faults: f.csv", "seed: 1"])
+def test_a_mode_that_is_none_is_one_line(more):
+    with pytest.raises(ConfigError) as caught:
+        section(f"{{mode: exact_cout, {more}}}")
+    assert len(str(caught.value).splitlines()) == 1
+    assert "mode: allowed are" in str(caught.value)
+
+
+def test_a_number_of_upsets_is_in_words():
+    assert section("{mode: exact_count, upsets: 1}").amount == "1 upset"
+    assert section("{mode: exact_count, upsets: 2000}").amount == "2,000 upsets"
 
 
 def test_misspelled_key_is_one_line():
