@@ -7,7 +7,7 @@ is :class:`seu_plugin.host.runtime.Runtime`, registered only when the section is
 from __future__ import annotations
 
 import sys
-from typing import Any, Mapping
+from typing import Any, Mapping, Sequence
 
 import pluggy
 
@@ -48,11 +48,17 @@ def rfquant_configure(
     check_place(settings)
     if SECTION in settings:
         from .settings.section import parse_section
-        from .settings.text import check_text, sources
+        from .settings.text import check_text, place_of, sources
 
-        for path in sources(sys.argv[1:]):
+        files = sources(sys.argv[1:])
+        for path in files:
             check_text(path)
-        section = parse_section(_with_options(settings[SECTION], chosen))
+
+        def where(keys: Sequence[str]) -> str:
+            of_an_option = keys[:1] == ["campaign"] and set(keys[1:]) & set(chosen)
+            return "" if of_an_option else place_of(files, keys)
+
+        section = parse_section(_with_options(settings[SECTION], chosen), where)
         if not section.enabled:
             section = None
     else:

@@ -31,7 +31,7 @@ def checked(config: Sequence[Path], host: Optional[Path] = None) -> List[str]:
     from ..host.runtime import Runtime
     from ..settings.place import check_place
     from ..settings.section import SECTION, parse_section
-    from ..settings.text import load_yaml
+    from ..settings.text import load_yaml, place_of
 
     merged: Dict[str, Any] = {}
     for path in config:
@@ -45,7 +45,7 @@ def checked(config: Sequence[Path], host: Optional[Path] = None) -> List[str]:
         near = nearest(SECTION, map(str, merged))
         hint = f"; is {near!r} meant to be it?" if near else ""
         raise ConfigError(f"{names}: has no section {SECTION}{hint}")
-    section = parse_section(merged[SECTION])
+    section = parse_section(merged[SECTION], lambda keys: place_of(config, keys))
     if not section.enabled:
         return [f"{SECTION}: ok; not enabled, so the host runs as without it"]
     source = section.bit_width_config

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import yaml
 
-from seu_plugin.errors import ConfigError
+from seu_plugin.errors import LONGEST_LINE, ConfigError
 from seu_plugin.settings.section import parse_section
 
 
@@ -264,3 +264,39 @@ def test_a_mission_makes_the_grid():
     mission = {"duration": "10 d", "scrub_interval": "2 d", "points": 2}
     section = parse_section({"rate": rate, "campaign": {"mission": mission}})
     assert section.grid == pytest.approx([1e-3, 2e-3], rel=3e-3)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("{ber: 0, bre: 1}", "fault_injection.bre: unknown key; received 1; did you mean 'ber'?"),
+        (
+            "{faults: [{site: fc, word: -1, bit: 0}]}",
+            "fault_injection.faults: [0]: word must be an integer in 0 ... 4294967295; received -1",
+        ),
+        (
+            "{ber: 0, seed: -1}",
+            "fault_injection.seed: must be greater than or equal to 0; received -1",
+        ),
+        ("{ber: 0, campaign: {output: ''}}", "fault_injection.campaign.output: must not be empty"),
+    ],
+)
+def test_a_line_says_each_thing_once_and_in_our_words(text, expected):
+    with pytest.raises(ConfigError) as caught:
+        section(text)
+    assert str(caught.value).partition("; received ''")[0] == expected
+
+
+def test_where_no_name_is_near_all_are_listed():
+    with pytest.raises(ConfigError, match=r"key; received 1 \(allowed are include, exclude\)"):
+        section("{ber: 0, layers: {zzz: 1}}")
+
+
+def test_a_long_line_is_cut_between_words():
+    text = " ".join(f"word{n:03}" for n in range(100))
+    told = str(ConfigError(text))
+    head, tail = told.split(" ... ")
+    assert len(told) <= LONGEST_LINE
+    assert {*head.split(), *tail.split()} <= {*text.split()}
+    assert text.startswith(head) and text.endswith(tail) and len(told) > LONGEST_LINE - 30
+    assert LONGEST_LINE - 5 <= len(str(ConfigError("x" * 1000))) <= LONGEST_LINE
