@@ -27,8 +27,8 @@ def rfquant_host_modules() -> Mapping[str, str]:
 #: Options of rfquant-run that stand for a key of ``campaign``.
 _OPTIONS = {
     "shard": "I/N: run only every N-th trial of the campaign, from the I-th on (0 <= I < N)",
-    "workers": "number of processes that run the trials of the campaign",
-    "output": "folder of the results of the campaign",
+    "workers": "N: number of processes that run the trials of the campaign",
+    "output": "DIR: folder of the results of the campaign",
 }
 
 

@@ -10,10 +10,16 @@ import click
 from .arguments import FILE_TO_WRITE, FOLDER, Finite
 
 
-@click.command()
+@click.command(short_help="Compare two campaigns, paired over fault maps.")
 @click.argument("first", type=FOLDER)
 @click.argument("second", type=FOLDER)
-@click.option("--confidence", type=Finite(0.5, 1.0, True, True), default=0.95, show_default=True)
+@click.option(
+    "--confidence",
+    type=Finite(0.5, 1.0, True, True),
+    default=0.95,
+    show_default=True,
+    help="Of the intervals of the differences.",
+)
 @click.option(
     "--picture",
     type=FILE_TO_WRITE,

@@ -21,7 +21,7 @@ _OPTIONS = {
 }
 
 
-@click.command()
+@click.command(short_help="Convert upset rates, exposures and BERs.")
 @click.option("--fit-per-mbit", type=float, help="Upsets in 10^9 hours of a Mbit.")
 @click.option(
     "--mbit",

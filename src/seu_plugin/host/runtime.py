@@ -26,7 +26,7 @@ from ..quantizers.sites import check_grids, select_sites
 from ..report.tables import accuracy_lines, calibration_lines
 from ..settings.section import SECTION, FaultInjectionSection
 from .campaign import HostCampaign
-from .check_config import check_checkpoint, check_other_injectors, find_file
+from .check_config import check_checkpoint, check_other_injectors, find_existing, find_file
 
 Run = Callable[[], PhaseOutcome]
 _CALIBRATED = {"clean": "with clean weights", "faulty": "under the same upsets, which hides damage"}
@@ -58,7 +58,7 @@ class Runtime:
                 self._campaign = HostCampaign(section, config or {}, self._say)
         if isinstance(section.faults, str):
             with _at(f"{SECTION}.faults: "):
-                listed = read_faults(find_file(section.faults, host))
+                listed = read_faults(find_existing(section.faults, host))
             self.section = section.model_copy(update={"faults": listed})
         source = section.bit_width_config
         if source is not None:

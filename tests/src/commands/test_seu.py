@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import sys
 from pathlib import Path
 
 import jsonschema
@@ -79,6 +80,25 @@ def test_mistakes_are_one_line_and_exit_code_2(monkeypatch, capsys, config, text
     code, out, err = run(monkeypatch, capsys, "check", config(text))
     assert (code, out, len(err.splitlines())) == (2, "", 1)
     assert err.startswith("error: ") and message in err
+
+
+@pytest.mark.parametrize("name", ["check", "rate", "schema", "compare", "report"])
+def test_the_list_of_commands_is_not_cut_short(name):
+    told = CliRunner().invoke(cli, ["--help"]).output
+    assert name in told and "..." not in told.partition("Commands:")[2]
+
+
+def test_a_missing_list_of_faults_names_the_places_that_were_tried(config, tmp_path, monkeypatch):
+    (tmp_path / "host").mkdir()
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    path = config("fault_injection: {faults: f.csv}")
+    ended = CliRunner().invoke(cli, ["check", "--host", str(tmp_path / "host"), path])
+    tried = f"tried {tmp_path / 'here' / 'f.csv'} and {tmp_path / 'host' / 'f.csv'}"
+    assert str(ended.exception) == f"fault_injection.faults: f.csv: no such file; {tried}"
+    alone = CliRunner().invoke(cli, ["check", path])
+    assert "f.csv: cannot read (No such file" in str(alone.exception)
+    assert str(Path(sys.executable).parent) not in str(alone.exception)
 
 
 def test_a_missing_file_is_an_error(monkeypatch, capsys, tmp_path):
