@@ -100,6 +100,7 @@ class Instrumentation:
             if phase.module in modules:
                 self._wrap(modules[phase.module], phase.function, self._around(phase, repairs))
         self._end = ProcessEnd(self.session)
+        self.session.takes_signals = True
 
     def undo(self) -> None:
         self._live = False

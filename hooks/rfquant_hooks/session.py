@@ -32,6 +32,8 @@ class Session:
         self._closed = False
         self._searched = False
         self._phase: Optional[Phase] = None
+        #: Whether SIGTERM ends the run as Ctrl-C does: for whoever shows a stop in one line.
+        self.takes_signals = False
         self._termination = Termination()
         weakref.finalize(self, self._termination.off).atexit = False
 
@@ -45,7 +47,7 @@ class Session:
             )
             check_pending(self.manager)
             self._configured = True
-            if self.at_work:
+            if self.takes_signals and self.at_work:
                 self._termination.on()
 
     @property

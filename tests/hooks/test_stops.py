@@ -87,6 +87,7 @@ def test_a_stop_in_a_phase_is_one_line(host):
 
 def test_sigterm_is_given_back_when_the_session_closes():
     session = Session(create_manager([AtWork()], entry_points=False))
+    session.takes_signals = True
     session.configure({})
     assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
     session.close()
@@ -95,6 +96,7 @@ def test_sigterm_is_given_back_when_the_session_closes():
 
 def test_a_session_that_nobody_closes_gives_sigterm_back_when_it_is_gone():
     session = Session(create_manager([AtWork()], entry_points=False))
+    session.takes_signals = True
     session.configure({})
     del session
     gc.collect()
@@ -103,9 +105,16 @@ def test_a_session_that_nobody_closes_gives_sigterm_back_when_it_is_gone():
 
 def test_sigterm_stays_as_it_is_where_no_plugin_is_at_work():
     session = Session(create_manager([], entry_points=False))
+    session.takes_signals = True
     session.configure({})
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     assert session.stop_of(KeyboardInterrupt()) is None
+
+
+def test_a_session_that_a_host_made_itself_leaves_sigterm_to_it():
+    session = Session(create_manager([AtWork()], entry_points=False))
+    session.configure({})
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 def test_a_handler_of_the_hosts_own_stays():
