@@ -194,7 +194,7 @@ def test_a_trial_is_replayed(demo, local):
     assert f"{faults}: {then.upsets:,} faults" in done.stdout
     section = {"mode": "fault_list", "faults": str(faults), "bit_width_config": WIDTHS}
     listed = demo.hooked(demo.yaml("listed", section), env=ONE_THREAD).stdout
-    assert f"faulted run ({then.upsets} listed upsets" in listed
+    assert f"faulted run ({then.upsets:,} listed upsets)" in listed
     assert tuple(ast.literal_eval(listed.splitlines()[-1])) == then.metrics
     done = seu(demo, "replay", local[1], "0.01:3", check=False)
     assert done.returncode == 2 and "--yes runs it without asking" in done.stderr
