@@ -22,7 +22,7 @@ class PluginError(Exception):
 
 
 class Stopped(KeyboardInterrupt):
-    """The user stopped a run that can go on: shown as one line, without a traceback.
+    """The user stopped a run: shown as one line, without a traceback.
 
     ``exit_code`` is what a shell expects: 130 after Ctrl-C, 143 after SIGTERM.
     """
@@ -30,6 +30,12 @@ class Stopped(KeyboardInterrupt):
     def __init__(self, message: str, exit_code: int = 130) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, at the place where Ctrl-C would be raised."""
+
+    exit_code = 143
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,8 @@ def rfquant_host_modules() -> Mapping[str, str]:  # type: ignore[empty-body]
 def rfquant_options() -> Mapping[str, str]:  # type: ignore[empty-body]
     """Options to offer on the command line of ``rfquant-run``, as ``{"--name": help}``.
 
-    Each takes one value. What was given reaches ``rfquant_configure``::
+    Each takes one value, which ``help`` may name in capitals before a colon. What was given
+    reaches ``rfquant_configure``::
 
         @hookimpl
         def rfquant_options():

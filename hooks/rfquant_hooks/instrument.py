@@ -100,9 +100,11 @@ class Instrumentation:
             if phase.module in modules:
                 self._wrap(modules[phase.module], phase.function, self._around(phase, repairs))
         self._end = ProcessEnd(self.session)
+        self.session.takes_signals = True
 
     def undo(self) -> None:
         self._live = False
+        self.session.give_signals_back()
         if self._end is not None:
             self._end.uninstall()
             self._end = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import builtins
 import io
+import re
 import sys
 from contextlib import ExitStack
 from importlib import metadata
@@ -32,6 +33,8 @@ Exit codes: the script's own; 2 when the configuration is wrong, or when the run
 what the configuration asked for.
 """
 
+#: What the meaning of a plugin's option may begin with, ``DIR: folder of ...`` say.
+_METAVAR = re.compile(r"([A-Z][A-Z/]*): ")
 _WITH_VALUE = ("-p", "--no-repair", "--local-rank", "--local_rank")
 
 
@@ -94,12 +97,23 @@ def parse(argv: Sequence[str], offered: Optional[Mapping[str, str]] = None) -> a
     parser.add_argument("args", nargs="*", help="arguments of the script, passed on as they are")
     group = parser.add_argument_group("options of plugins")
     for name, meaning in offered.items():
-        group.add_argument(name, metavar="VALUE", help=meaning)
+        metavar = _METAVAR.match(meaning)
+        group.add_argument(
+            name,
+            metavar="VALUE" if metavar is None else metavar[1],
+            help=meaning if metavar is None else meaning[metavar.end() :],
+        )
     own = _own_arguments(argv, (*_WITH_VALUE, *offered))
     options = parser.parse_args(argv[:own])
     options.args = list(argv[own:])
-    names = [name.lstrip("-").replace("-", "_") for name in offered]
+    names = [_destination(name) for name in offered]
     options.offered = {n: getattr(options, n) for n in names if getattr(options, n) is not None}
+    options.misplaced = [
+        name
+        for name in offered
+        if _destination(name) not in options.offered
+        and any(a == name or a.startswith(f"{name}=") for a in options.args)
+    ]
     if options.local_rank is not None:
         options.args.insert(0, f"--local-rank={options.local_rank}")
     for name in options.plugins:
@@ -108,6 +122,21 @@ def parse(argv: Sequence[str], offered: Optional[Mapping[str, str]] = None) -> a
     if not Path(options.script).is_file():
         parser.error(f"script not found: {options.script}")
     return options
+
+
+def _destination(name: str) -> str:
+    return name.lstrip("-").replace("-", "_")
+
+
+def missing_file(script: str, args: Sequence[str]) -> Optional[str]:
+    """The first YAML file among the script's arguments that is neither here nor beside the script;
+    None if there is none. What follows an option may be a file that the script is to write."""
+    for before, argument in zip(("", *args), args):
+        if argument.endswith((".yaml", ".yml")) and not argument.startswith("-"):
+            there = Path(script).parent / argument
+            if not before.startswith("-") and not Path(argument).exists() and not there.exists():
+                return argument
+    return None
 
 
 def _version() -> str:
@@ -139,6 +168,15 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run the launcher; returns the exit code. The script's own ``SystemExit`` passes through."""
     options = parse(sys.argv[1:] if argv is None else argv)
     blocked = [p[3:] for p in options.plugins]
+    for name in options.misplaced:
+        print(
+            f"note: {name} after the script is the script's; options of rfquant-run come before it",
+            file=sys.stderr,
+        )
+    missing = missing_file(options.script, options.args)
+    if missing is not None:
+        print(f"error: {missing}: no such file", file=sys.stderr)
+        return 2
     return launch(
         options.script,
         options.args,
@@ -205,7 +243,10 @@ def _run(script: Path, session: Session) -> None:
         elif isinstance(error, SystemExit) and error.code in (None, 0):
             session.close()
         else:
-            _close_after(session, error)
+            stop = session.stop_of(error)
+            _close_after(session, stop or error)
+            if stop is not None:
+                raise stop from None
         raise
     session.close()
 

@@ -33,11 +33,12 @@ class ProcessEnd:
     def _on_exception(
         self, kind: Type[BaseException], error: BaseException, trace: Optional[TracebackType]
     ) -> None:
-        self._error = error
+        stop = self._session.stop_of(error)
+        self._error = stop or error
         if isinstance(error, PluginError):
             print(f"error: {error}", file=sys.stderr)
-        elif isinstance(error, Stopped):
-            print(f"\n{error}", file=sys.stderr)
+        elif stop is not None:
+            print(f"\n{stop}", file=sys.stderr)
         else:
             self._previous(kind, error, trace)
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import inspect
+import weakref
 from types import MappingProxyType
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
 import pluggy
 
-from .contract import Phase, PhaseOutcome, PluginError, setting
+from .contract import Phase, PhaseOutcome, PluginError, Stopped, setting
 from .manager import check_pending
 from .profiles import PhaseFunction
+from .stops import Termination, stop_of
 
 
 class Session:
@@ -30,6 +32,10 @@ class Session:
         self._closed = False
         self._searched = False
         self._phase: Optional[Phase] = None
+        #: Whether SIGTERM ends the run as Ctrl-C does: for whoever shows a stop in one line.
+        self.takes_signals = False
+        self._termination = Termination()
+        weakref.finalize(self, self._termination.off).atexit = False
 
     def configure(self, config: Any) -> None:
         """The host has read ``config``. Again with the same object changes nothing; another
@@ -41,6 +47,25 @@ class Session:
             )
             check_pending(self.manager)
             self._configured = True
+            if self.takes_signals and self.at_work:
+                self._termination.on()
+
+    @property
+    def at_work(self) -> bool:
+        """Whether a plugin wants phases; if none does, the host is on its own."""
+        hook = self.manager.hook
+        return bool(
+            hook.rfquant_run_phase.get_hookimpls() or hook.rfquant_bit_widths.get_hookimpls()
+        )
+
+    def stop_of(self, error: BaseException) -> Optional[Stopped]:
+        """What to say of Ctrl-C or SIGTERM in place of a traceback; None: it is another error, or
+        one of a host on its own."""
+        return stop_of(error) if self.at_work or isinstance(error, Stopped) else None
+
+    def give_signals_back(self) -> None:
+        """SIGTERM does again what it did before the run."""
+        self._termination.off()
 
     def model_built(self, model: Any) -> None:
         """The quantized ``model`` exists and has not been run."""
@@ -66,8 +91,8 @@ class Session:
             config = named[function.config]
             self.configure(config)
         hook = self.manager.hook
-        if not (hook.rfquant_run_phase.get_hookimpls() or hook.rfquant_bit_widths.get_hookimpls()):
-            return call(*args, **kwargs)  # nobody wants phases: the host is on its own
+        if not self.at_work:
+            return call(*args, **kwargs)
         widths = None
         _require(function, bound, function.model)
         if function.policy is not None and not self._is_searching(config):
@@ -115,6 +140,7 @@ class Session:
 
     def close(self, error: Optional[BaseException] = None) -> None:
         """The run is over, by ``error`` if that is not None; a second call changes nothing."""
+        self.give_signals_back()
         if self._configured and not self._closed:
             self._closed = True
             self.manager.hook.rfquant_unconfigure(error=error)

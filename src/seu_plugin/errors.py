@@ -9,6 +9,7 @@ from rfquant_hooks.contract import PluginError
 
 #: An error line is for a person: longer ones lose their middle.
 LONGEST_LINE = 400
+_WORD = 80
 
 
 class SeuError(PluginError):
@@ -56,7 +57,11 @@ def printable(text: str) -> str:
 def _shortened(line: str) -> str:
     if len(line) <= LONGEST_LINE:
         return line
-    return f"{line[: LONGEST_LINE - 105]} ... {line[-100:]}"
+    head, tail = line[: LONGEST_LINE - 105], line[-100:]
+    # Between words; what has none for so long is no word, and is cut anywhere.
+    last, first = head.rfind(" ", len(head) - _WORD), tail.find(" ", 0, _WORD)
+    head = head if last < 0 else head[:last]
+    return f"{head} ... {tail[first + 1 :]}"
 
 
 def nearest(name: str, allowed: Iterable[str], cutoff: float = 0.6) -> Optional[str]:

@@ -50,6 +50,11 @@ def integer(value: Any) -> Any:
     return int(value) if is_integer else value
 
 
+def several(number: int, noun: str) -> str:
+    """``1 upset``, ``2 upsets``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 class OneOrMany:
     """Marks a list that may be written as its only element, for the JSON Schema."""
 
@@ -134,12 +139,16 @@ def shown(value: Any) -> str:
     return text if len(text) <= 120 else f"{text[:100]} ..."
 
 
+def said(message: str) -> str:
+    """A message of pydantic's in the words of ours."""
+    return message.replace("Value error, ", "", 1).replace("Input should be", "must be", 1)
+
+
 def first_mistake(error: ValidationError) -> str:
     """The first mistake that pydantic found: the field, what is wrong, what was received."""
     mistake = error.errors()[0]
     where = printable(".".join(str(part) for part in mistake["loc"]))
-    message = str(mistake["msg"]).replace("Value error, ", "", 1)
-    message = message.replace("Input should be", "must be", 1)
+    message = said(str(mistake["msg"]))
     if mistake["type"] == "missing":
         return f"{where}: is missing"
     if mistake["type"] == "extra_forbidden":

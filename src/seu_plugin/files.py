@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import tempfile
 from pathlib import Path
 from typing import Any, Dict, List, Tuple, Union
 
@@ -83,6 +84,23 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: cannot be a folder ({_why(error)})") from error
+
+
+def check_writable(path: Path) -> None:
+    """Raise ConfigError, before anything is run, if there cannot be such a file."""
+    trouble = ""
+    try:
+        if path.is_dir():
+            trouble = "is a folder; name a file in it"
+        elif not path.parent.is_dir():
+            trouble = f"there is no folder {path.parent}"
+        else:
+            with tempfile.TemporaryFile(dir=path.parent):
+                pass
+    except (OSError, ValueError) as error:
+        trouble = _why(error)
+    if trouble:
+        raise ConfigError(f"{path}: cannot write ({trouble})")
 
 
 def open_to_append(path: Path) -> int:

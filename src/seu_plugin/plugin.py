@@ -7,7 +7,7 @@ is :class:`seu_plugin.host.runtime.Runtime`, registered only when the section is
 from __future__ import annotations
 
 import sys
-from typing import Any, Mapping
+from typing import Any, Mapping, Sequence
 
 import pluggy
 
@@ -27,8 +27,8 @@ def rfquant_host_modules() -> Mapping[str, str]:
 #: Options of rfquant-run that stand for a key of ``campaign``.
 _OPTIONS = {
     "shard": "I/N: run only every N-th trial of the campaign, from the I-th on (0 <= I < N)",
-    "workers": "number of processes that run the trials of the campaign",
-    "output": "folder of the results of the campaign",
+    "workers": "N: number of processes that run the trials of the campaign",
+    "output": "DIR: folder of the results of the campaign",
 }
 
 
@@ -48,11 +48,17 @@ def rfquant_configure(
     check_place(settings)
     if SECTION in settings:
         from .settings.section import parse_section
-        from .settings.text import check_text, sources
+        from .settings.text import check_text, place_of, sources
 
-        for path in sources(sys.argv[1:]):
+        files = sources(sys.argv[1:])
+        for path in files:
             check_text(path)
-        section = parse_section(_with_options(settings[SECTION], chosen))
+
+        def where(keys: Sequence[str]) -> str:
+            of_an_option = keys[:1] == ["campaign"] and set(keys[1:]) & set(chosen)
+            return "" if of_an_option else place_of(files, keys)
+
+        section = parse_section(_with_options(settings[SECTION], chosen), where)
         if not section.enabled:
             section = None
     else:

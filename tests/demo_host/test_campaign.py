@@ -12,6 +12,7 @@ import pytest
 
 from seu_plugin.analysis.rows import TRIALS, read_rows
 from seu_plugin.analysis.trials import same
+from seu_plugin.campaign.stopping import TOO_EARLY
 
 WIDTHS = {"path": "search/resnet18_digits_bit_width_config.json"}
 GRID = {"ber": [1e-6, 1e-3, 1e-2], "trials": 6, "threshold": "grid", "threads": 1}
@@ -138,6 +139,19 @@ def test_a_campaign_that_is_told_to_stop_says_how_it_goes_on(demo, local, number
     assert agree(rows(folder), rows(local[1]))
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_campaign_that_is_stopped_in_its_golden_run_says_so(demo, number, code):
+    config, folder = configuration(demo, f"early-{code}")
+    process = start(demo, config)
+    for line in process.stdout:
+        if "golden run" in line:
+            break
+    process.send_signal(number)
+    out, _ = process.communicate(timeout=30)
+    assert (process.returncode, out.strip().splitlines()[-1]) == (code, TOO_EARLY), out
+    assert "Traceback" not in out and not (folder / TRIALS).exists()
+
+
 def test_a_worker_that_does_not_answer_is_given_up(demo, local):
     timeout = {"workers": 2, "worker_timeout": "3 s"}
     config, folder = configuration(demo, "hung", **timeout)
@@ -180,7 +194,7 @@ def test_a_trial_is_replayed(demo, local):
     assert f"{faults}: {then.upsets:,} faults" in done.stdout
     section = {"mode": "fault_list", "faults": str(faults), "bit_width_config": WIDTHS}
     listed = demo.hooked(demo.yaml("listed", section), env=ONE_THREAD).stdout
-    assert f"faulted run ({then.upsets} listed upsets" in listed
+    assert f"faulted run ({then.upsets:,} listed upsets)" in listed
     assert tuple(ast.literal_eval(listed.splitlines()[-1])) == then.metrics
     done = seu(demo, "replay", local[1], "0.01:3", check=False)
     assert done.returncode == 2 and "--yes runs it without asking" in done.stderr

@@ -121,8 +121,14 @@ def wrong_width(configuration):
             "width 7",
             r"BIT_WIDTHS: .*weight_bits\[3\] is 7, which 'layer1\.1\.conv2' does",
         ),
-        ("ber: 2", r"fault_injection\.ber: must be a number in \[0, 1\]; received 2"),
-        ("bers: 1e-3", r"fault_injection\.bers: unknown key; .*did you mean 'ber'"),
+        (
+            "ber: 2",
+            r"LINE_3: fault_injection\.ber: must be a number in \[0, 1\]; received 2",
+        ),
+        (
+            "bers: 1e-3",
+            r"LINE_3: fault_injection\.bers: unknown key; .*did you mean 'ber'",
+        ),
         ("no site", r"fault_injection\.layers\.include: pattern 'cnv1' matches no site"),
         ("no device", r"fault_injection\.device: cannot be used here; received 'tpu9'"),
     ],
@@ -145,6 +151,7 @@ def test_mistakes_end_before_the_first_forward_with_one_line(demo, case, message
         "no device": lambda: {**good, "device": "tpu9"},
     }[case]()
     message = message.replace("BIT_WIDTHS", r"fault_injection\.bit_width_config")
+    message = message.replace("LINE_3", r"\S*bad\.yaml, line 3")
     done = demo.traced(demo.yaml("bad", section))
     assert done.returncode == 2
     lines = done.stderr.splitlines()

@@ -1,9 +1,13 @@
 """Scripts of a host in a process of their own: by the launcher, and by two lines in main."""
 
+import contextlib
+import io
 import json
 import os
 
 import pytest
+
+from rfquant_hooks.launcher import parse
 
 TWO_LINES = "import rfquant_hooks\nrfquant_hooks.instrument()\n"
 
@@ -95,7 +99,32 @@ def started(result):
 )
 def test_the_arguments_of_the_script_are_passed_on_as_they_are(host, arguments):
     host.write("main.py", SHOW_START)
+    host.write("config.yaml", "")
     assert started(host.rfquant_run("main.py", *arguments))["argv"] == ["main.py", *arguments]
+
+
+@pytest.mark.parametrize(
+    "arguments", [["gone.yaml"], ["there.yaml", "configs/gone.yml"], ["there.yaml", "gone.yaml"]]
+)
+def test_a_yaml_file_that_is_not_there_is_one_line_before_the_start(host, arguments):
+    host.write("main.py", SHOW_START)
+    host.write("there.yaml", "")
+    run = host.rfquant_run("main.py", *arguments)
+    assert (run.returncode, run.stdout) == (2, "")
+    assert run.stderr == f"error: {arguments[-1]}: no such file\n"
+
+
+@pytest.mark.parametrize("arguments", [["--log=new.yaml"], ["--log", "new.yaml"], ["new.txt"]])
+def test_a_file_that_the_script_may_write_need_not_be_there(host, arguments):
+    host.write("main.py", SHOW_START)
+    assert started(host.rfquant_run("main.py", *arguments))["argv"] == ["main.py", *arguments]
+
+
+def test_a_yaml_file_beside_the_script_is_there(host, tmp_path):
+    host.write("main.py", SHOW_START)
+    host.write("there.yaml", "")
+    script = str(host.folder / "main.py")
+    assert host.rfquant_run(script, "there.yaml", cwd=tmp_path).returncode == 0
 
 
 @pytest.mark.parametrize("script", ["host/main.py", "./host/main.py"])
@@ -438,10 +467,22 @@ def rfquant_configure(config, manager, options):
 @pytest.mark.parametrize("given", [["--part-of", "1/4"], ["--part-of=1/4"]])
 def test_an_option_of_a_plugin_reaches_it_and_not_the_script(host, given):
     host.install(OFFERS)
+    host.write("config.yaml", "")
     ends(host, "print(sys.argv[1:])\n")
     run = host.rfquant_run(*given, "main.py", "config.yaml", "--part-of", "mine")
     assert "options {'part_of': '1/4'}" in run.stdout
     assert run.stdout.splitlines()[-1] == "['config.yaml', '--part-of', 'mine']"
+    assert run.stderr == ""  # both know what they are for
+
+
+@pytest.mark.parametrize("given", [["--part-of", "1/4"], ["--part-of=1/4"]])
+def test_an_option_of_a_plugin_after_the_script_is_the_scripts_and_a_note_says_so(host, given):
+    host.install(OFFERS)
+    ends(host, "print(sys.argv[1:])\n")
+    run = host.rfquant_run("main.py", *given, "--other")
+    assert run.stdout.splitlines()[-1] == str([*given, "--other"])
+    told = "note: --part-of after the script is the script's; options of rfquant-run come before it"
+    assert run.stderr == f"{told}\n"
 
 
 def test_an_option_that_is_not_given_is_not_there(host):
@@ -452,6 +493,15 @@ def test_an_option_that_is_not_given_is_not_there(host):
 def test_options_of_plugins_are_in_the_help(host):
     host.install(OFFERS)
     assert "--part-of VALUE" in host.rfquant_run("--help").stdout
+
+
+def test_a_plugin_says_what_the_value_of_its_option_is():
+    offered = {"--part-of": "I/N: which part", "--into": "DIR: a folder", "--any": "Its own: x"}
+    with pytest.raises(SystemExit), contextlib.redirect_stdout(io.StringIO()) as printed:
+        parse(["--help"], offered)
+    lines = " ".join(printed.getvalue().split())
+    for told in ("--part-of I/N which part", "--into DIR a folder", "--any VALUE Its own: x"):
+        assert told in lines
 
 
 def test_a_plugin_that_is_left_out_offers_nothing(host):

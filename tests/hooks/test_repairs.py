@@ -421,6 +421,7 @@ def test_a_repair_is_told_on_the_first_rank(chooses_device, monkeypatch, capsys,
 @pytest.mark.parametrize("option", ["--local-rank", "--local_rank"])
 def test_local_rank_in_front_of_the_script_is_the_scripts(host, option):
     host.write("main.py", "import sys\nprint(sys.argv[1:])\n")
+    host.write("a.yaml", "")
     run = host.rfquant_run(f"{option}=1", "main.py", "a.yaml")
     assert run.stdout == "['--local-rank=1', 'a.yaml']\n"
 

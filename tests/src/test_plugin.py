@@ -67,3 +67,18 @@ def test_widths_from_a_file_and_a_search_exclude_each_other(tmp_path):
     section = dict(SECTION, bit_width_config={"path": str(tmp_path / "x.json")})
     with pytest.raises(ConfigError, match=r"bit_width_config: cannot be combined with search"):
         configured({"search": True, "fault_injection": section})
+
+
+def test_a_mistake_names_the_file_and_the_line_that_it_stands_in(tmp_path, monkeypatch):
+    path = tmp_path / "c.yaml"
+    path.write_text("a: 1\nfault_injection:\n  campaign:\n    trials: 1\n    workers: 2\n")
+    monkeypatch.setattr("sys.argv", ["main.py", str(path)])
+    config = {"fault_injection": {"campaign": {"trials": 1, "workers": 2}}}
+    with pytest.raises(ConfigError, match=rf"^{path}, line 4: fault_injection\.campaign\.trials: "):
+        configured(config)
+    manager = create_manager([plugin], entry_points=False)
+    config["fault_injection"]["campaign"]["trials"] = 3
+    with pytest.raises(ConfigError, match=r"^fault_injection\.campaign\.workers: "):
+        # From the command line: the file is right.
+        options = {"workers": "0"}
+        manager.hook.rfquant_configure(config=config, manager=manager, options=options)

@@ -20,6 +20,7 @@ from ..settings.section import SECTION, parse_section
 from .evaluation import Evaluation
 from .run import CampaignRun
 from .sampling import plain_because
+from .stopping import TOO_EARLY, stoppable, told_in_one_line
 
 #: Top-1 accuracy in percent; one for each architecture evaluated.
 Accuracy = Union[float, Sequence[float]]
@@ -59,10 +60,22 @@ class Campaign:
                 "this one (shard divides them)"
             )
         self.folder = self.campaign.folder
+        self._campaign_run: Optional[CampaignRun] = None
 
     def run(self) -> Optional[Summary]:
         """Run what is missing in ``output``, write the report, print a table; the summary (on
-        rank 0 of a process group, else None)."""
+        rank 0 of a process group, else None).
+
+        Ctrl-C and SIGTERM raise :class:`~rfquant_hooks.contract.Stopped`, whose one line says what
+        is kept."""
+        self._campaign_run = None
+        with told_in_one_line(), stoppable(self._stopped):
+            return self._run()
+
+    def _stopped(self) -> str:
+        return TOO_EARLY if self._campaign_run is None else self._campaign_run.stopped()
+
+    def _run(self) -> Optional[Summary]:
         settings, campaign = self.section, self.campaign
         asked = (campaign.outcomes, plain_because(settings, campaign))
         with Evaluation(self.model, self._outcome, settings, *asked) as evaluation:
@@ -75,6 +88,7 @@ class Campaign:
             bers = self.section.grid
             about = {"command": None, "host": "Python", "argv": sys.argv}
             run = CampaignRun(evaluation, self.campaign, bers, self.folder, _say, about)
+            self._campaign_run = run
             summary = run.run(golden)
         if summary is not None:
             print_tables(summary)

@@ -27,7 +27,7 @@ from .evaluation import Evaluation
 from .progress import CampaignProgress
 from .sampling import check_bers, described, plain_because
 from .schedule import batches
-from .stopping import stoppable
+from .stopping import TOO_EARLY, stoppable
 
 #: Runs trials, in any order, and gives each one's result.
 Engine = Callable[[Sequence[Trial]], Iterable[TrialResult]]
@@ -68,6 +68,7 @@ class CampaignRun:
         self.campaign = of_mode(campaign, settings)
         self.folder, self._say, self._about = folder, say, dict(about or {})
         self.strata: Dict[str, int] = {}
+        self._kept: Optional[Mapping[str, TrialResult]] = None  # once the folder is open
 
     def identity(self) -> Dict[str, Any]:
         """What must agree for two results to belong together; after the golden run."""
@@ -101,8 +102,8 @@ class CampaignRun:
         extra, bits = self.evaluation.extra_bits, self.evaluation.bits
         if extra and bits:
             self._say(f"protection adds {extra:,} bits to {bits:,} ({100 * extra / bits:.1f} %)")
-        with self._results(golden) as (results, append), stoppable(lambda: self._stopped(results)):
-            known = len(results)
+        with stoppable(self.stopped), self._results(golden) as (results, append):
+            self._kept, known = results, len(results)
             if known:
                 self._say(f"{self.folder} has {known:,} trials already: only others are run")
             with CampaignProgress(self._say, quiet=rank() != 0) as progress:
@@ -115,9 +116,12 @@ class CampaignRun:
                         progress.advance(result)
         return write_report([self.folder], self.folder) if rank() == 0 else None
 
-    def _stopped(self, results: Mapping[str, TrialResult]) -> str:
+    def stopped(self) -> str:
+        """What to say when the user stops the run now."""
+        if self._kept is None:
+            return TOO_EARLY
         return (
-            f"seu-plugin: stopped; {len(results):,} trials are safe in {self.folder}: the same "
+            f"seu-plugin: stopped; {len(self._kept):,} trials are safe in {self.folder}: the same "
             "command goes on from there"
         )
 

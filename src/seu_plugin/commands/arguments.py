@@ -40,6 +40,8 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 FOLDER_TO_BE = click.Path(file_okay=False, path_type=Path)
 
 FILE_TO_BE = click.Path(dir_okay=False, path_type=Path)
+#: Of a file that is written: files.check_writable says what is wrong with it.
+FILE_TO_WRITE = click.Path(path_type=Path)
 
 YES = click.option("-y", "--yes", is_flag=True, help="Run the command of DIR without asking.")
 

@@ -11,7 +11,7 @@ from ..errors import BitWidthError, ConfigError, nearest
 from .arguments import FILE_TO_BE, FOLDER
 
 
-@click.command()
+@click.command(short_help="Check the section of YAML files, and its files.")
 @click.argument("config", nargs=-1, required=True, type=FILE_TO_BE)
 @click.option("--host", type=FOLDER, help="The host's folder, where rfquant-run looks, too.")
 def check(config: Tuple[Path, ...], host: Optional[Path]) -> None:
@@ -31,7 +31,7 @@ def checked(config: Sequence[Path], host: Optional[Path] = None) -> List[str]:
     from ..host.runtime import Runtime
     from ..settings.place import check_place
     from ..settings.section import SECTION, parse_section
-    from ..settings.text import load_yaml
+    from ..settings.text import load_yaml, place_of
 
     merged: Dict[str, Any] = {}
     for path in config:
@@ -45,7 +45,7 @@ def checked(config: Sequence[Path], host: Optional[Path] = None) -> List[str]:
         near = nearest(SECTION, map(str, merged))
         hint = f"; is {near!r} meant to be it?" if near else ""
         raise ConfigError(f"{names}: has no section {SECTION}{hint}")
-    section = parse_section(merged[SECTION])
+    section = parse_section(merged[SECTION], lambda keys: place_of(config, keys))
     if not section.enabled:
         return [f"{SECTION}: ok; not enabled, so the host runs as without it"]
     source = section.bit_width_config
@@ -53,7 +53,7 @@ def checked(config: Sequence[Path], host: Optional[Path] = None) -> List[str]:
         above = [folder for path in config for folder in path.resolve().parents]
         host = next((folder for folder in above if is_there(folder / source.path)), None)
     try:
-        runtime = Runtime(section, merged, host)
+        runtime = Runtime(section, merged, host or Path.cwd())  # this command's folder is none
     except BitWidthError as error:
         if host is None and source is not None and not is_there(Path(source.path)):
             raise BitWidthError(f"{error}; the host's folder can be named with --host") from error

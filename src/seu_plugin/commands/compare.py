@@ -7,16 +7,22 @@ from typing import Optional
 
 import click
 
-from .arguments import FILE_TO_BE, FOLDER, Finite
+from .arguments import FILE_TO_WRITE, FOLDER, Finite
 
 
-@click.command()
+@click.command(short_help="Compare two campaigns, paired over fault maps.")
 @click.argument("first", type=FOLDER)
 @click.argument("second", type=FOLDER)
-@click.option("--confidence", type=Finite(0.5, 1.0, True, True), default=0.95, show_default=True)
+@click.option(
+    "--confidence",
+    type=Finite(0.5, 1.0, True, True),
+    default=0.95,
+    show_default=True,
+    help="Of the intervals of the differences.",
+)
 @click.option(
     "--picture",
-    type=FILE_TO_BE,
+    type=FILE_TO_WRITE,
     metavar="FILE.png",
     help="Draw both curves and their difference.",
 )
@@ -27,8 +33,12 @@ def compare(first: Path, second: Path, confidence: float, picture: Optional[Path
     """
     from ..analysis.paired import differences, paired
     from ..console import print_table
-    from ..report.compare import comparison_table, draw
+    from ..files import check_writable
+    from ..report.compare import check_picture, comparison_table, draw
 
+    if picture is not None:
+        check_picture(picture)
+        check_writable(picture)
     rows = differences(first, second, confidence)
     print_table(comparison_table(rows, confidence, paired(first, second)))
     if picture is not None:

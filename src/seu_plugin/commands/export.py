@@ -7,7 +7,7 @@ from typing import Tuple
 
 import click
 
-from .arguments import FILE_TO_BE, FOLDER
+from .arguments import FILE_TO_WRITE, FOLDER
 
 
 @click.command()
@@ -16,14 +16,16 @@ from .arguments import FILE_TO_BE, FOLDER
     "-o",
     "--output",
     required=True,
-    type=FILE_TO_BE,
+    type=FILE_TO_WRITE,
     help="File to write, .csv or .parquet.",
 )
 def export(folders: Tuple[Path, ...], output: Path) -> None:
     """Write all trials of a campaign as one table, CSV or Parquet."""
     from ..analysis.folders import merged
+    from ..files import check_writable
     from ..report.export import write_table
 
+    check_writable(output)
     _, golden, results = merged(folders)
     write_table(output, results, golden)
     click.echo(f"{output}: {len(results):,} trials and the golden run")

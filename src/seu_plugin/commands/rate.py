@@ -21,7 +21,7 @@ _OPTIONS = {
 }
 
 
-@click.command()
+@click.command(short_help="Convert upset rates, exposures and BERs.")
 @click.option("--fit-per-mbit", type=float, help="Upsets in 10^9 hours of a Mbit.")
 @click.option(
     "--mbit",
@@ -124,9 +124,10 @@ def converted(
 
 def _said_of_options(error: Any) -> str:
     """The first mistake, in the names of the options."""
+    from ..fields import said
+
     mistake = error.errors()[0]
-    message = str(mistake["msg"]).replace("Value error, ", "", 1)
-    message = message.replace("Input should be", "must be", 1)
+    message = said(str(mistake["msg"]))
     if mistake["loc"]:
         message = f"{mistake['loc'][0]} {message}; received {mistake['input']}"
     names = re.compile(r"\b(?:" + "|".join(_OPTIONS) + r")\b")

@@ -8,7 +8,7 @@ from typing import Optional
 
 import click
 
-from .arguments import FILE_TO_BE, FOLDER, YES, confirm
+from .arguments import FILE_TO_WRITE, FOLDER, YES, confirm
 
 
 @click.command()
@@ -16,7 +16,7 @@ from .arguments import FILE_TO_BE, FOLDER, YES, confirm
 @click.argument("trial", metavar="TRIAL")
 @click.option(
     "--export-faults",
-    type=FILE_TO_BE,
+    type=FILE_TO_WRITE,
     metavar="FILE",
     help="Write the bits that were read wrong, as .csv or .jsonl (mode fault_list reads it).",
 )
@@ -30,10 +30,11 @@ def replay(folder: Path, trial: str, export_faults: Optional[Path], yes: bool) -
     """
     from ..campaign.replay import replay as run_again
     from ..faults.fault_list import check_suffix, faults_text
-    from ..files import write_whole
+    from ..files import check_writable, write_whole
 
     if export_faults is not None:
         check_suffix(export_faults)
+        check_writable(export_faults)
     confirm(folder, yes)
     result = run_again(folder, trial, faults=export_faults is not None)
     for name, one in (("campaign", result.then), ("replay", result.now)):

@@ -11,7 +11,7 @@ from ..errors import ConfigError
 from .arguments import FOLDER, FOLDER_TO_BE
 
 
-@click.command()
+@click.command(short_help="Make the report of a campaign anew.")
 @click.argument("folders", nargs=-1, required=True, type=FOLDER, metavar="DIR...")
 @click.option(
     "-o", "--output", type=FOLDER_TO_BE, help="Folder of the report; default: DIR if there is one."

@@ -7,7 +7,7 @@ import json
 import click
 
 
-@click.command()
+@click.command(short_help="Print the JSON Schema of the section.")
 def schema() -> None:
     """Print the JSON Schema of the section, for editors that complete YAML from it."""
     from ..settings.section import SECTION, FaultInjectionSection

@@ -37,6 +37,20 @@ class Fault(NamedTuple):
         }
 
 
+class FaultFile(Tuple[Fault, ...]):
+    """The faults of a file, which know the lines that they stand in."""
+
+    path: Path
+    lines: Tuple[int, ...]
+
+
+def place_in(listed: Sequence[Fault], position: int) -> str:
+    """Where one of a list stands, for messages."""
+    if isinstance(listed, FaultFile):
+        return f"{listed.path}, line {listed.lines[position]}"
+    return f"[{position}]"
+
+
 SUFFIXES = (".csv", ".jsonl")
 
 
@@ -120,8 +134,10 @@ def read_faults(path: Path) -> Tuple[Fault, ...]:
             raise ConfigError(f"{path}, line {line}: stands in line {found[one]} already")
         found[one] = line
     if not found:
-        raise ConfigError(f"{path}: lists no fault")
-    return tuple(found)
+        raise ConfigError(f"{path}: the list has no fault; name at least one, as site,word,bit")
+    listed = FaultFile(found)
+    listed.path, listed.lines = path, tuple(found.values())
+    return listed
 
 
 def check_suffix(path: Path) -> None:

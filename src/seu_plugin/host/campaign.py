@@ -22,6 +22,7 @@ from ..campaign.evaluation import Evaluation
 from ..campaign.pool import Worker, WorkerPool
 from ..campaign.run import CampaignRun, section_identity
 from ..campaign.sampling import plain_because
+from ..campaign.stopping import TOO_EARLY, stoppable
 from ..campaign.worker import (
     Hello,
     HostProcess,
@@ -32,6 +33,7 @@ from ..campaign.worker import (
     serve,
 )
 from ..errors import ConfigError
+from ..fields import several
 from ..files import make_folder, open_to_append
 from ..injection.devices import on_every_rank, rank
 from ..quantizers.bit_widths import check_widths_used
@@ -59,6 +61,7 @@ class HostCampaign:
         seed = section.seed if worker is None else worker[1]
         self.section = section.model_copy(update={"seed": seed})
         self._evaluation: Optional[Evaluation] = None
+        self._running: Optional[CampaignRun] = None
         if self.parallel and setting(config, "search", False):
             raise ConfigError(
                 "fault_injection.campaign.workers: cannot be combined with search: true, which "
@@ -85,6 +88,14 @@ class HostCampaign:
 
     def validate(self, phase: Phase, run: Run) -> PhaseOutcome:
         """The whole campaign; the host receives what the golden run gave it."""
+        self._running = None
+        with stoppable(self._stopped):
+            return self._validate(phase, run)
+
+    def _stopped(self) -> str:
+        return TOO_EARLY if self._running is None else self._running.stopped()
+
+    def _validate(self, phase: Phase, run: Run) -> PhaseOutcome:
         self._calls += 1
         suffix = f"-{self._calls}" if self._calls > 1 else ""
         folder = self.campaign.folder
@@ -115,6 +126,7 @@ class HostCampaign:
                 }
                 bers = self.section.grid
                 campaign = CampaignRun(evaluation, self.campaign, bers, folder, self._say, about)
+                self._running = campaign
                 if self._pipe is not None:
                     serve(self._pipe, evaluation, Hello(golden, campaign.identity()))
                     sys.exit(0)
@@ -147,7 +159,7 @@ class HostCampaign:
         self._say(f"golden accuracy: {', '.join(f'{metric:.2f} %' for metric in golden)}")
         at = f"at each BER of {', '.join(f'{ber:g}' for ber in bers)}"
         if self.section.mode == "exact_count":
-            at = f"of {self.section.upsets} upsets each"
+            at = f"of {several(self.section.upsets, 'upset')} each"
         self._say(f"campaign: {self.campaign.trials} trials {at} (seed {seed})")
 
     def _seed(self, folder: Path) -> Optional[int]:

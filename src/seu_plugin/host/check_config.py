@@ -45,6 +45,15 @@ def find_file(path: str, host: Optional[Path] = None) -> Path:
     return beside_script if missing and beside_script.parent.is_dir() else plain
 
 
+def find_existing(path: str, host: Optional[Path] = None) -> Path:
+    """As :func:`find_file`. Raises ConfigError, naming both places, if it is in neither."""
+    found = find_file(path, host)
+    plain = Path(path).expanduser()
+    if is_there(found) or plain.is_absolute() or found.absolute() == plain.absolute():
+        return found  # reading it tells what is wrong
+    raise ConfigError(f"{path}: no such file; tried {plain.absolute()} and {found.absolute()}")
+
+
 def is_there(path: Path) -> bool:
     """Whether ``path`` exists; a name that cannot, too: reading it tells why."""
     try:

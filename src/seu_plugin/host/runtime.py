@@ -10,9 +10,9 @@ from rfquant_hooks.contract import BitWidths, Phase, PhaseOutcome, hookimpl, set
 
 from ..campaign.run_state import host_rng_restored
 from ..errors import InjectionError, SeuError
-from ..faults.fault_list import fault_maps, read_faults
+from ..faults.fault_list import read_faults
 from ..injection.devices import check_device, check_ranks_agree, rank
-from ..injection.fit import check_given, check_memory
+from ..injection.fit import check_listed, check_memory
 from ..injection.injector import FaultInjector
 from ..injection.table import expected, nan_inf
 from ..memory.protection import check_rules
@@ -26,10 +26,13 @@ from ..quantizers.sites import check_grids, select_sites
 from ..report.tables import accuracy_lines, calibration_lines
 from ..settings.section import SECTION, FaultInjectionSection
 from .campaign import HostCampaign
-from .check_config import check_checkpoint, check_other_injectors, find_file
+from .check_config import check_checkpoint, check_other_injectors, find_existing, find_file
 
 Run = Callable[[], PhaseOutcome]
 _CALIBRATED = {"clean": "with clean weights", "faulty": "under the same upsets, which hides damage"}
+
+#: Keys to play with, where they are not those of a rate.
+_TO_CHANGE = {"exact_count": "upsets, seed, layers, bits", "fault_list": "faults"}
 
 
 class Runtime:
@@ -55,7 +58,7 @@ class Runtime:
                 self._campaign = HostCampaign(section, config or {}, self._say)
         if isinstance(section.faults, str):
             with _at(f"{SECTION}.faults: "):
-                listed = read_faults(find_file(section.faults, host))
+                listed = read_faults(find_existing(section.faults, host))
             self.section = section.model_copy(update={"faults": listed})
         source = section.bit_width_config
         if source is not None:
@@ -73,8 +76,7 @@ class Runtime:
             widest = {site.name: site.widest for site in sites}
             check_rules(self.section.protection, widest, self.section.bits)
             check_memory(sites, self.section)
-            if isinstance(self.section.faults, tuple):
-                check_given(sites, fault_maps(self.section.faults))
+            check_listed(model, sites, self.section)
 
     @hookimpl
     def rfquant_bit_widths(self, config: Any) -> Optional[BitWidths]:
@@ -109,6 +111,9 @@ class Runtime:
         check_checkpoint(phase.config)
         if phase.bit_widths is not None:
             apply_bit_widths(phase.model, phase.bit_widths)
+            with _at(f"{SECTION}."):
+                sites = select_sites(phase.model, self.section.layers)
+                check_listed(phase.model, sites, self.section)
         if self._campaign is not None:
             self._injected = True  # a worker ends inside; trials that did not inject are errors
             return self._campaign.validate(phase, run)
@@ -135,7 +140,8 @@ class Runtime:
                 self._say(line)
         if not outcome.metrics:
             self._say("the host's validate returned no accuracy that could be read")
-        self._say(f"to change: ber, seed, layers, bits under {SECTION} in the YAML")
+        keys = _TO_CHANGE.get(self.section.mode, "ber, seed, layers, bits")
+        self._say(f"to change: {keys} under {SECTION} in the YAML")
         return outcome
 
     def _faulted(
@@ -144,7 +150,7 @@ class Runtime:
         """One faulted run; BatchNorm, if the host calibrates it, sees what ``calibration`` says."""
         self._calibrated = False
         injector = self._injector(phase.model, bn_calibration=calibration)
-        self._say(f"faulted run ({self.section.amount}, seed {injector.seed}):")
+        self._say(f"faulted run ({_asked_for(injector)}):")
         with self._enabled(injector):
             outcome = run()
         if phase.bit_widths is not None:
@@ -178,8 +184,7 @@ class Runtime:
         self._say(
             f"{what}: {sum(s.upsets for s in sites):,} upsets in "
             f"{sum(s.bits for s in sites):,} bits exposed, expected "
-            f"{expected(sites)} ({injector.settings.amount}, "
-            f"seed {injector.seed}){nan_inf(sites)}"
+            f"{expected(sites)} ({_asked_for(injector)}){nan_inf(sites)}"
         )
         return outcome
 
@@ -239,6 +244,13 @@ class Runtime:
     def _say(self, line: str) -> None:
         if rank() == 0:
             print(f"seu-plugin: {line}", flush=True)
+
+
+def _asked_for(injector: FaultInjector) -> str:
+    """In words; a list draws nothing, so that no seed changes it."""
+    settings = injector.settings
+    seed = "" if settings.mode == "fault_list" else f", seed {injector.seed}"
+    return f"{settings.amount}{seed}"
 
 
 @contextmanager

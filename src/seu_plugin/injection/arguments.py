@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from ..errors import ConfigError
-from ..faults.fault_list import Fault, read_faults
+from ..faults.fault_list import Fault, FaultFile, read_faults
 from ..faults.seeding import SEED_LIMIT
 from ..fields import integer, shown
 from ..settings.injection import InjectionSettings
@@ -49,12 +49,14 @@ def selection(layers: Layers) -> Any:
     return layers if isinstance(layers, Mapping) else {"include": tuple(layers)}
 
 
-def with_list(settings: InjectionSettings) -> InjectionSettings:
+def with_list(settings: InjectionSettings, given: Any = None) -> InjectionSettings:
     """Settings of mode ``fault_list`` with the faults themselves in place of their file, and
-    static maps in train mode, too; others as they are. Raises ConfigError for a bad file."""
+    static maps in train mode, too; others as they are. ``given``: what ``faults`` was made of,
+    which may know its lines. Raises ConfigError for a bad file."""
     if settings.mode != "fault_list":
         return settings
-    return settings.model_copy(update={"faults": listed(settings), "persistence": "static"})
+    faults = given if isinstance(given, FaultFile) else listed(settings)
+    return settings.model_copy(update={"faults": faults, "persistence": "static"})
 
 
 def listed(settings: InjectionSettings) -> Tuple[Fault, ...]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Mapping, Sequence
 
+from torch import nn
+
 from ..errors import ConfigError, SiteError, did_you_mean
+from ..faults.fault_list import place_in
 from ..faults.fault_map import BITS_LIMIT, FaultMap
 from ..faults.site_memory import Given, SiteMemory
-from ..fields import selected_bits
-from ..quantizers.sites import Site
+from ..fields import selected_bits, shown
+from ..quantizers.sites import Site, all_sites
 from ..settings.injection import InjectionSettings
 
 
@@ -18,7 +21,7 @@ def check_memory(sites: Sequence[Site], settings: InjectionSettings) -> None:
     for a site that is too large for a fault map."""
     stored = 0
     for site in sites:
-        width = site.width_if_set or site.widest
+        width = _width(site)
         if site.words * width >= BITS_LIMIT:
             raise SiteError(
                 f"site {site.name!r}: {site.words:,} words of {width} bits; a site must be "
@@ -39,5 +42,35 @@ def check_given(sites: Sequence[Site], given: Mapping[str, Given]) -> None:
         if name not in known:
             raise SiteError(f"no selected site {name!r}{did_you_mean(name, known)}")
         if isinstance(fault_map, FaultMap):
-            width = known[name].width_if_set or known[name].widest
-            fault_map.check_fits(name, known[name].words, width)
+            fault_map.check_fits(name, known[name].words, _width(known[name]))
+
+
+def check_listed(model: nn.Module, sites: Sequence[Site], settings: InjectionSettings) -> None:
+    """Raise SiteError for a fault of mode ``fault_list`` that lies outside of ``sites``, naming its
+    place in the list."""
+    listed = settings.faults
+    if settings.mode != "fault_list" or listed is None or isinstance(listed, str):
+        return
+    known = {site.name: (site.words, _width(site)) for site in sites}
+    for position, (name, word, bit) in enumerate(listed):
+        words, width = known.get(name, (0, 0))
+        if word < words and bit < width:
+            continue
+        if name not in known:
+            trouble = _no_site(name, model, list(known))
+        elif word >= words:
+            trouble = f"site {name!r}: no word {word}; it has {words} (0 ... {words - 1})"
+        else:
+            trouble = f"site {name!r}: no bit {bit}; its words have {width} (0 ... {width - 1})"
+        raise SiteError(f"faults: {place_in(listed, position)}: {trouble}")
+
+
+def _no_site(name: str, model: nn.Module, selected: Sequence[str]) -> str:
+    everywhere = [site.name for site in all_sites(model)]
+    if name in everywhere:
+        return f"site {name!r} is left out by layers, which select {shown(list(selected))}"
+    return f"the model has no site {name!r}{did_you_mean(name, everywhere)}"
+
+
+def _width(site: Site) -> int:
+    return site.width_if_set or site.widest

@@ -23,8 +23,9 @@ from .devices import agreed_seed, check_device, rank
 from .enabled import Enabled, dropped
 from .exact_count import ExactCount
 from .exposure import ExposedSite
-from .fit import check_given, check_memory
+from .fit import check_given, check_listed, check_memory
 from .forward_state import ForwardState
+from .listing import upsets_listed
 from .other_targets import OtherTargets
 from .self_check import check_injection
 from .statistics import SiteStatistics
@@ -99,7 +100,7 @@ class FaultInjector:
         check_model("FaultInjector", model)
         if mode == "ber" and ber is None and more.get("faults") is not None:
             given["mode"] = "fault_list"
-        settings = with_list(parse_settings(given))
+        settings = with_list(parse_settings(given), more.get("faults"))
         if settings.bn_calibration == "both":
             raise ConfigError(
                 "FaultInjector.bn_calibration: 'both' is two evaluations, for the YAML section; "
@@ -120,9 +121,8 @@ class FaultInjector:
         self._others = OtherTargets(model, self._exposed, self._state)
         self._enabled: Optional[Enabled] = None
         self._dropped: Optional[weakref.finalize[Any, Any]] = None
+        check_listed(model, self.sites, settings)
         self._listed = None if settings.mode != "fault_list" else fault_maps(listed(settings))
-        if self._listed is not None:
-            check_given(self.sites, self._listed)
         self._given: Optional[Mapping[str, Given]] = self._listed
 
     @classmethod
@@ -158,6 +158,7 @@ class FaultInjector:
             if width is not None:
                 exposed.site.check_step_size(width)
         check_memory(self.sites, self.settings)
+        check_listed(self.model, self.sites, self.settings)  # widths may be others now
         self._state.reset()
         self._given = self._listed
         for exposed in self._exposed:
@@ -262,14 +263,11 @@ class FaultInjector:
         """The bits of weights that are read wrong under the map that holds now (under the static
         map also after :meth:`disable`), to be tried again elsewhere.
 
-        Raises InjectionError for a site that was used at several widths, or under maps that
-        changed from forward to forward once these are over.
+        Raises InjectionError before the first forward, for a site that was used at several widths,
+        or under maps that changed from forward to forward once these are over.
         """
-        if self.settings.targets != ("weights",):
-            targets = ", ".join(self.settings.targets)
-            raise InjectionError(f"faults() lists upsets of weights; the targets are {targets}")
         with self._still():
-            return [fault for exposed in self._exposed for fault in exposed.faults()]
+            return upsets_listed(self._exposed, self.settings, self._given)
 
     @contextmanager
     def suspended(self) -> Iterator[None]:
@@ -296,4 +294,5 @@ class FaultInjector:
             weights = {site.name for site in self.sites}
             # Of switchable BatchNorms, most are not used.
             shown = [s for s in self.statistics().values() if s.bits or s.name in weights]
-            print_table(injection_table(shown, self.settings.amount, self.seed))
+            seed = None if self.settings.mode == "fault_list" else self.seed
+            print_table(injection_table(shown, self.settings.amount, seed))

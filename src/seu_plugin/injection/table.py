@@ -12,8 +12,9 @@ from .statistics import SiteStatistics
 
 def injection_table(sites: Sequence[SiteStatistics], amount: str, seed: Optional[int]) -> Table:
     """Upsets by site, with the number that the BER leads to expect. ``amount``: what was asked for,
-    in words."""
-    table = Table(title=f"Upsets made at {amount}, seed {seed}", title_justify="left")
+    in words; ``seed``: None where it draws nothing."""
+    drawn = "" if seed is None else f", seed {seed}"
+    table = Table(title=f"Upsets made at {amount}{drawn}", title_justify="left")
     table.add_column("Site", overflow="fold")
     for name in ("Width", "Words", "Bits", "Upsets", "Expected", "Words hit"):
         table.add_column(name, justify="right")

@@ -33,8 +33,13 @@ def comparison_table(rows: Sequence[Difference], confidence: float, pairs: bool 
     return table
 
 
-def draw(picture: Path, rows: Sequence[Difference], first: Path, second: Path) -> None:
-    """Write the two curves as a PNG. Raises ConfigError if ``picture`` is none or cannot be."""
+def check_picture(picture: Path) -> None:
+    """Raise ConfigError unless the path is one of a picture."""
     if picture.suffix != ".png":
         raise ConfigError(f"--picture: must end in .png; received {str(picture)!r}")
+
+
+def draw(picture: Path, rows: Sequence[Difference], first: Path, second: Path) -> None:
+    """Write the two curves as a PNG. Raises ConfigError if ``picture`` is none or cannot be."""
+    check_picture(picture)
     write_whole(picture, comparison_curves(rows, str(first), str(second)))

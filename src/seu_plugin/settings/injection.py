@@ -35,6 +35,8 @@ from ..fields import (
     bit_positions,
     integer,
     number,
+    several,
+    shown,
 )
 from ..memory.codecs import CODECS
 from ..memory.layout import MemorySettings
@@ -136,6 +138,8 @@ class InjectionSettings(Frozen):
     @model_validator(mode="before")
     @classmethod
     def _ber_of_rate(cls, values: Any) -> Any:
+        if "mode" not in values and values.get("faults") is not None:
+            values = {**values, "mode": "fault_list"}
         mode, rate, ber = (values.get(key) for key in ("mode", "rate", "ber"))
         if mode in PLACED and ber is None and rate is None:
             return {**values, "ber": 0.0}
@@ -222,24 +226,33 @@ class InjectionSettings(Frozen):
         return self
 
     def _check_list(self) -> None:
-        if not self.faults:
+        if self.faults is not None and not self.faults:
+            raise ValueError("faults: the list has no fault; name at least one, or leave mode out")
+        if self.faults is None:
             raise ValueError(
                 "mode fault_list needs faults, a file or a list, for example "
                 "[{site: conv1, word: 812, bit: 3}]"
             )
-        if self.persistence == "per_forward" or self.bits != "all":
-            raise ValueError("mode fault_list: the list says which bits; persistence is static")
+        if self.persistence == "per_forward":
+            raise ValueError(
+                "persistence: of mode fault_list is static, one map for all forwards; received "
+                "'per_forward'"
+            )
+        if self.bits != "all":
+            raise ValueError(
+                f"bits: mode fault_list upsets the bits that it lists; received {shown(self.bits)}:"
+                " remove the key"
+            )
 
     @property
     def amount(self) -> str:
         """How many upsets are asked for, in words."""
         if self.mode == "exact_count":
-            return f"{self.upsets:,} upsets"
+            return several(self.upsets, "upset")
         if self.mode == "fault_list":
-            number = (
-                "the" if self.faults is None or isinstance(self.faults, str) else len(self.faults)
-            )
-            return f"{number} listed upsets"
+            if self.faults is None or isinstance(self.faults, str):
+                return "the listed upsets"
+            return several(len(self.faults), "listed upset")
         return f"BER {self.ber:g}"
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, List, Mapping, Optional, Tuple, Type, TypeVar
+from typing import Any, Callable, List, Mapping, Optional, Sequence, Tuple, Type, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -18,7 +18,7 @@ from pydantic import (
 from ..errors import ConfigError, did_you_mean
 from ..faults.mechanisms import PLACED
 from ..faults.rates import ber_after
-from ..fields import Frozen, shown
+from ..fields import Frozen, said, shown
 from .ber_schedule import BerSchedule
 from .campaign import GRID, CampaignSettings
 from .injection import InjectionSettings, check_rates
@@ -163,13 +163,22 @@ class FaultInjectionSection(InjectionSettings):
         return (self.ber,) if self.ber else GRID
 
 
-def parse_section(raw: Any) -> FaultInjectionSection:
-    """The validated section. Raises ConfigError, one line for each mistake."""
+#: From the keys of a mistake to ``"FILE, line N: "``, or the empty string where nobody knows.
+Where = Callable[[Sequence[str]], str]
+
+
+def parse_section(raw: Any, where: Where = lambda keys: "") -> FaultInjectionSection:
+    """The validated section. Raises ConfigError, one line for each mistake, with its place in
+    front."""
     if not isinstance(raw, Mapping):
-        raise ConfigError(f"{SECTION}: must be a mapping of settings; received {shown(raw)}")
+        found = "nothing" if raw is None else shown(raw)
+        raise ConfigError(
+            f"{where(())}{SECTION}: must be a mapping of settings; received {found}: "
+            "write its keys below it, indented, for example ber: 1e-6, or enabled: false"
+        )
     if raw.get("enabled") is False:
         raw = {"ber": 0.0, **raw}  # a section that is off need not be complete
-    return _parse(FaultInjectionSection, raw, SECTION)
+    return _parse(FaultInjectionSection, raw, SECTION, where)
 
 
 def parse_settings(raw: Mapping[str, Any]) -> InjectionSettings:
@@ -177,7 +186,9 @@ def parse_settings(raw: Mapping[str, Any]) -> InjectionSettings:
     return _parse(InjectionSettings, raw, "FaultInjector")
 
 
-def _parse(model: Type[Settings], raw: Mapping[str, Any], root: str) -> Settings:
+def _parse(
+    model: Type[Settings], raw: Mapping[str, Any], root: str, where: Where = lambda keys: ""
+) -> Settings:
     try:
         return model(**{str(k): v for k, v in raw.items()})
     except ValidationError as error:
@@ -185,9 +196,11 @@ def _parse(model: Type[Settings], raw: Mapping[str, Any], root: str) -> Settings
         if any(e["type"] == "extra_forbidden" for e in mistakes):
             # A key is missing because it is misspelled: say so once.
             mistakes = [e for e in mistakes if e["type"] != "missing"]
+        if any(e["loc"] == ("mode",) for e in mistakes):  # it may well be one without ber
+            mistakes = [e for e in mistakes if e["loc"] != ("ber",) or e["type"] != "missing"]
         # A list with a bad element is not empty, whatever is left of it.
         mistakes = [e for e in mistakes if e["type"] != "too_short" or not e["input"]]
-        lines = [_line(model, root, e) for e in mistakes]
+        lines = [where([*map(str, e["loc"])]) + _line(model, root, e) for e in mistakes]
         more = [f"and {len(lines) - MOST_LINES} more mistakes"] if len(lines) > MOST_LINES else []
         raise ConfigError(*lines[:MOST_LINES], *more) from None
 
@@ -202,6 +215,7 @@ _MEANING = {
     "model_type": "must be a mapping of settings",
     "tuple_type": "must be a list",
     "too_short": "must not be empty",
+    "string_too_short": "must not be empty",
 }
 
 
@@ -212,14 +226,12 @@ def _line(model: Any, root: str, error: Any) -> str:
     path = ".".join([root, *(key if key.isprintable() else shown(key) for key in keys)])
     if kind == "extra_forbidden":
         allowed = _fields(model, keys[:-1])
-        return (
-            f"{path}: unknown key; received {shown(received)}{did_you_mean(keys[-1], allowed)} "
-            f"(allowed are {', '.join(allowed)})"
-        )
+        near = did_you_mean(keys[-1], allowed) or f" (allowed are {', '.join(allowed)})"
+        return f"{path}: unknown key; received {shown(received)}{near}"
     if kind == "missing":
         instead = " (or rate, or a campaign in its place)" if keys == ["ber"] else ""
         return f"{path}: required key is missing{instead}"
-    message = _MEANING.get(kind, str(error["msg"])).replace("Value error, ", "", 1)
+    message = _MEANING.get(kind) or said(str(error["msg"]))
     if not keys:
         return f"{path}: {message}"
     if keys[-1] == "ber" and kind != "value_error":
@@ -231,7 +243,8 @@ def _line(model: Any, root: str, error: Any) -> str:
         allowed = re.findall(r"[\w.]+", str(error["ctx"]["expected"]).replace(" or ", " "))
         message = f"allowed are {', '.join(allowed)}"
         hint = did_you_mean(received, allowed) if isinstance(received, str) else ""
-    return f"{path}: {message[0].lower()}{message[1:]}; received {shown(received)}{hint}"
+    told = "" if "; received " in message else f"; received {shown(received)}"
+    return f"{path}: {message[0].lower()}{message[1:]}{told}{hint}"
 
 
 def _fields(model: Any, keys: List[str]) -> List[str]:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, Dict, Iterable, Iterator, List, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, Sequence, Tuple
 
 import yaml
+from yaml.reader import ReaderError
 
 from ..errors import ConfigError
 from ..fields import shown
@@ -30,12 +31,25 @@ def load_yaml(path: Path) -> Dict[str, Any]:
     except RecursionError:
         raise ConfigError(f"{path}: is nested too deeply") from None
     except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError) as error:
-        # Not of YAML's own: a date, or a value with a tag, that is none.
-        raise ConfigError(f"{path}: is not YAML ({' '.join(str(error).split())})") from error
+        raise ConfigError(_no_yaml(path, text, error)) from error
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: must be a mapping of settings")
     _check(path, text)
     return data
+
+
+def _no_yaml(path: Path, text: str, error: Exception) -> str:
+    """In which line, and why. Some are not YAML's own: a date, or a value with a tag, that is
+    none."""
+    why, line = " ".join(str(error).split()), None
+    if isinstance(error, yaml.MarkedYAMLError):
+        mark = error.problem_mark or error.context_mark
+        line = None if mark is None else mark.line + 1
+        why = error.problem or error.context or why
+    elif isinstance(error, ReaderError):
+        line = text.count("\n", 0, error.position) + 1
+        why = f"{error.reason}: {error.character!r}"
+    return f"{path}{'' if line is None else f', line {line}'}: is not YAML ({why})"
 
 
 def check_text(path: Path) -> None:
@@ -52,6 +66,43 @@ def check_text(path: Path) -> None:
 def sources(arguments: Iterable[str]) -> List[Path]:
     """The YAML files among the arguments of a program."""
     return [Path(a) for a in arguments if a.endswith((".yaml", ".yml")) and Path(a).is_file()]
+
+
+def place_of(files: Iterable[Path], keys: Sequence[str]) -> str:
+    """``"FILE, line N: "`` of a key of the section, or of the nearest above it that is there; the
+    empty string if no file has the section. Later files win."""
+    found = (0, "")
+    for path in files:
+        try:
+            node = yaml.compose(read_text(path, LARGEST), Loader=yaml.SafeLoader)
+        except (ConfigError, yaml.YAMLError, RecursionError):
+            continue
+        depth, line = 0, 0
+        for key in (SECTION, *keys):
+            mark, node = _child(node, key)
+            if mark is None:
+                break
+            depth, line = depth + 1, mark.line + 1
+        if depth and depth >= found[0]:
+            found = (depth, f"{path}, line {line}: ")
+    return found[1]
+
+
+def _child(node: Any, key: str) -> Tuple[Any, Any]:
+    """Where the value of ``key`` begins to be told, and the value; None if there is none."""
+    for name, value in reversed(_pairs(node)):
+        if name.value == key:
+            return name.start_mark, value
+    if isinstance(node, yaml.SequenceNode) and key.isdigit() and int(key) < len(node.value):
+        return node.value[int(key)].start_mark, node.value[int(key)]
+    return None, None
+
+
+def _as_yaml_reads(text: str) -> str:
+    try:
+        return shown(yaml.safe_load(text))
+    except (yaml.YAMLError, ValueError):
+        return "another"
 
 
 def _check(path: Path, text: str) -> None:
@@ -116,5 +167,5 @@ def _check_number(path: Path, node: Any, place: str) -> None:
     if not _DECIMAL.fullmatch(text) or (_OCTAL.fullmatch(text) and text.strip("+-0")):
         raise ConfigError(
             f"{path}, line {node.start_mark.line + 1}: {place}: must be a decimal number; received "
-            f"{shown(text)}, which YAML reads as another"
+            f"{shown(text)}, which YAML reads as {_as_yaml_reads(text)}"
         )

@@ -119,7 +119,8 @@ def test_what_cannot_be_is_drawn_plainly_and_said(section, told):
 
 def test_a_network_in_train_mode_is_drawn_plainly_and_said(tmp_path, capsys):
     model = toy.net().train()
-    campaign(tmp_path, model, ber=[1e-2], enable_in_training=True).run()
+    more = {"rate": {"upsets_per_bit_day": 1e-3, "exposure": "1 d"}}
+    campaign(tmp_path, model, enable_in_training=True, **more).run()
     assert "drawn plainly: layers are in train mode" in capsys.readouterr().out
     assert all(row.struck is None for row in rows(tmp_path))
     page = (tmp_path / "report.html").read_text()

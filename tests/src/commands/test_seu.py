@@ -1,7 +1,9 @@
 """The seu command."""
 
 import json
+import os
 import re
+import sys
 from pathlib import Path
 
 import jsonschema
@@ -78,6 +80,25 @@ def test_mistakes_are_one_line_and_exit_code_2(monkeypatch, capsys, config, text
     code, out, err = run(monkeypatch, capsys, "check", config(text))
     assert (code, out, len(err.splitlines())) == (2, "", 1)
     assert err.startswith("error: ") and message in err
+
+
+@pytest.mark.parametrize("name", ["check", "rate", "schema", "compare", "report"])
+def test_the_list_of_commands_is_not_cut_short(name):
+    told = CliRunner().invoke(cli, ["--help"]).output
+    assert name in told and "..." not in told.partition("Commands:")[2]
+
+
+def test_a_missing_list_of_faults_names_the_places_that_were_tried(config, tmp_path, monkeypatch):
+    (tmp_path / "host").mkdir()
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    path = config("fault_injection: {faults: f.csv}")
+    ended = CliRunner().invoke(cli, ["check", "--host", str(tmp_path / "host"), path])
+    tried = f"tried {tmp_path / 'here' / 'f.csv'} and {tmp_path / 'host' / 'f.csv'}"
+    assert str(ended.exception) == f"fault_injection.faults: f.csv: no such file; {tried}"
+    alone = CliRunner().invoke(cli, ["check", path])
+    assert "f.csv: cannot read (No such file" in str(alone.exception)
+    assert str(Path(sys.executable).parent) not in str(alone.exception)
 
 
 def test_a_missing_file_is_an_error(monkeypatch, capsys, tmp_path):
@@ -185,6 +206,38 @@ def test_a_campaign_from_python_has_no_host_to_replay(call, results):
     assert code == 2 and "was made from Python" in err
     code, _, err = call("replay", results, "0.01:7")
     assert code == 2 and "has no trial '0.01:7'; did you mean '0.01:" in err
+
+
+def outputs(results, out):
+    return {
+        "replay": ("replay", results, "no such trial", "--export-faults", out),
+        "compare": ("compare", results, results, "--picture", out),
+        "export": ("export", results, "-o", out),
+    }
+
+
+@pytest.mark.parametrize(
+    ("command", "suffix"), [("replay", ".csv"), ("compare", ".png"), ("export", ".csv")]
+)
+def test_a_file_that_cannot_be_written_is_said_first(
+    call, results, tmp_path, capsys, command, suffix
+):
+    capsys.readouterr()  # what the campaign has printed
+    nowhere, folder = tmp_path / "none" / f"f{suffix}", tmp_path / f"folder{suffix}"
+    folder.mkdir()
+    told = {nowhere: f"there is no folder {tmp_path / 'none'}", folder: "is a folder"}
+    for out, why in told.items():
+        code, printed, err = call(*outputs(results, out)[command])
+        assert (code, printed, len(err.splitlines())) == (2, "", 1)
+        assert err.startswith(f"error: {out}: cannot write ({why}")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes anywhere")
+def test_a_folder_that_is_not_to_be_written_to_is_said_first(call, results, tmp_path):
+    (tmp_path / "shut").mkdir(mode=0o555)
+    out = tmp_path / "shut" / "f.csv"
+    code, _, err = call("replay", results, "0.01:2", "--export-faults", out)
+    assert (code, err) == (2, f"error: {out}: cannot write (Permission denied)\n")
 
 
 def test_a_campaign_is_checked_without_running(call, tmp_path):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import toy
 from seu_plugin import Fault, FaultInjector
-from seu_plugin.errors import ConfigError, SeuError, SiteError
+from seu_plugin.errors import ConfigError, InjectionError, SeuError, SiteError
 from seu_plugin.faults.fault_list import fault_maps, faults, faults_of, faults_text, read_faults
 
 LISTED = (Fault("conv2", 7, 3), Fault("conv2", 7, 0), Fault("fc", 0, 7))
@@ -42,7 +42,7 @@ def test_files_are_read_as_they_were_written(tmp_path, suffix):
     [
         ("f.txt", "", r"must end in \.csv or \.jsonl"),
         ("f.csv", "", r"line 1: must be site,word,bit; received \[\]"),
-        ("f.csv", "site,word,bit\n", "lists no fault"),
+        ("f.csv", "site,word,bit\n", "the list has no fault"),
         ("f.csv", "site,word,bit\nfc,1\n", "line 2: must be site, word and bit"),
         ("f.csv", "site,word,bit\nfc,x,1\n", r"line 2: word must be an integer .* received 'x'"),
         ("f.csv", "site,word,bit\nfc,1.5,1\n", "line 2: word must be an integer"),
@@ -141,8 +141,11 @@ def test_fresh_maps_are_listed_while_they_hold():
 @pytest.mark.parametrize(
     ("listed", "message"),
     [
-        ([("conv9", 0, 0)], "no selected site 'conv9'; did you mean 'conv"),
-        ([("conv2", 1152, 0)], r"no word 1152; it has 1152 \(0 \.\.\. 1151\)"),
+        ([("conv9", 0, 0)], r"faults: \[0\]: the model has no site 'conv9'; did you mean 'conv"),
+        (
+            [("fc", 0, 0), ("conv2", 1152, 0)],
+            r"faults: \[1\]: site 'conv2': no word 1152; it has 1152 \(0 \.\.\. 1151\)",
+        ),
         ([("conv2", 0, 4)], r"no bit 4; its words have 4 \(0 \.\.\. 3\)"),
     ],
 )
@@ -154,10 +157,10 @@ def test_upsets_outside_of_the_model_are_refused_before_a_forward(listed, messag
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"faults": []}, "needs faults"),
+        ({"faults": []}, "the list has no fault"),
         ({"faults": LISTED, "ber": 0.1}, "faults is for mode fault_list; the mode is ber"),
-        ({"faults": LISTED, "persistence": "per_forward"}, "persistence is static"),
-        ({"faults": LISTED, "bits": "msb"}, "the list says which bits"),
+        ({"faults": LISTED, "persistence": "per_forward"}, "persistence: of mode fault_list"),
+        ({"faults": LISTED, "bits": "msb"}, "bits: mode fault_list upsets the bits that it"),
         ({"faults": LISTED, "targets": ["biases"]}, "mode fault_list is for weights only"),
         ({"faults": [("fc", 1)]}, r"\[0\]: must be site, word and bit; received \('fc', 1\)"),
         ({"faults": "none.csv"}, r"none\.csv: cannot read"),
@@ -166,6 +169,50 @@ def test_upsets_outside_of_the_model_are_refused_before_a_forward(listed, messag
 def test_what_does_not_go_with_a_list_is_named(settings, message):
     with pytest.raises(ConfigError, match=message):
         FaultInjector(toy.net(), **settings)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_an_upset_outside_of_the_model_is_named_by_file_and_line(tmp_path, suffix):
+    path = tmp_path / f"f{suffix}"
+    path.write_text(faults_text([Fault("fc", 0, 0), Fault("conv2", 0, 4)], path))
+    line = 3 if suffix == ".csv" else 2
+    with pytest.raises(SiteError) as error:
+        FaultInjector(toy.net(), faults=path)
+    told = "site 'conv2': no bit 4; its words have 4 (0 ... 3)"
+    assert str(error.value) == f"faults: {path}, line {line}: {told}"
+
+
+def test_a_file_that_was_read_before_keeps_its_lines(tmp_path):
+    path = tmp_path / "f.csv"
+    path.write_text("site,word,bit\nfc,0,0\n\nconv2,1,3\n")
+    model = toy.net()
+    injector = FaultInjector(model, faults=read_faults(path))
+    model.conv2.bits = (3, 4)
+    with pytest.raises(SiteError, match=r"f\.csv, line 4: site 'conv2': no bit 3"):
+        injector.enable()
+
+
+def test_a_site_that_layers_leave_out_is_not_called_unknown():
+    with pytest.raises(SiteError, match=r"\[0\]: site 'fc' is left out by layers, which select"):
+        FaultInjector(toy.net(), layers="conv*", faults=[("fc", 0, 0)])
+
+
+@pytest.mark.parametrize("settings", [{"ber": 1e-2}, {"mode": "exact_count", "upsets": 2}])
+def test_before_a_forward_there_is_no_list(settings):
+    model = toy.net()
+    injector = FaultInjector(model, seed=1, **settings)
+    with pytest.raises(InjectionError, match="run one first"):
+        injector.faults()
+    with injector:
+        with pytest.raises(InjectionError, match="run one first"):
+            injector.faults()
+        forward(model)
+        assert injector.faults()
+
+
+def test_a_list_that_was_given_and_no_upsets_are_known_before_a_forward():
+    assert FaultInjector(toy.net(), faults=LISTED).faults() == sorted(LISTED)
+    assert FaultInjector(toy.net(), ber=0.0).faults() == []
 
 
 def test_a_run_that_missed_a_listed_upset_is_an_error():

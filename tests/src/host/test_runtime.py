@@ -347,3 +347,37 @@ def test_words_read_as_nan_are_told_of_in_training(capsys):
     plugin = runtime(ber=0.1, seed=2, enable_in_training=True, targets=["batch_norm"])
     plugin.rfquant_run_phase(phase("train", model, epoch=0), forward(model))
     assert "words read as NaN or Inf" in capsys.readouterr().out
+
+
+def test_a_run_of_a_list_says_what_applies_to_it(tmp_path, capsys):
+    path = tmp_path / "f.csv"
+    path.write_text("site,word,bit\nfc,0,1\n")
+    model, plugin = toy.net(), Runtime(parse_section({"faults": str(path)}))
+    plugin.rfquant_model_built({}, model)
+    plugin.rfquant_run_phase(phase("validate", model), forward(model))
+    said = capsys.readouterr().out
+    assert "faulted run (1 listed upset):" in said and "Upsets made at 1 listed upset " in said
+    assert "seed" not in said
+    assert "to change: faults under fault_injection in the YAML" in said
+
+
+def test_a_list_that_does_not_fit_the_model_is_named_by_file_and_line(tmp_path):
+    path = tmp_path / "f.csv"
+    path.write_text("site,word,bit\nfc,0,1\nconv,0,1\n")
+    plugin = Runtime(parse_section({"faults": str(path)}))
+    told = rf"^fault_injection\.faults: {path}, line 3: the model has no site 'conv'; did you"
+    with pytest.raises(SiteError, match=told):
+        plugin.rfquant_model_built({}, toy.net())
+
+
+def test_a_list_is_checked_again_at_the_widths_that_are_evaluated(tmp_path):
+    path, widths = tmp_path / "f.csv", tmp_path / "w.json"
+    path.write_text("site,word,bit\nconv2,0,3\n")
+    one = {"weight_bits": [3, 3], "act_bits": [4, 4]}
+    widths.write_text(json.dumps({"configurations": [one]}))
+    section = {"faults": str(path), "bit_width_config": {"path": str(widths)}}
+    model, plugin = toy.net(), Runtime(parse_section(section))
+    plugin.rfquant_model_built({}, model)
+    validate = phase("validate", model, plugin.rfquant_bit_widths({}))
+    with pytest.raises(SiteError, match=r"f\.csv, line 2: site 'conv2': no bit 3"):
+        plugin.rfquant_run_phase(validate, forward(model))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import yaml
 
-from seu_plugin.errors import ConfigError
+from seu_plugin.errors import LONGEST_LINE, ConfigError
 from seu_plugin.settings.section import parse_section
 
 
@@ -77,12 +77,35 @@ def test_one_pattern_may_stand_alone():
         ("{ber: 0, bit_width_config: {index: 0}}", "bit_width_config.path: required key"),
         ("{ber: 0, enable_in_inference: false}", "enable_in_search are all false"),
         ("[1, 2]", "must be a mapping of settings"),
-        ("null", "must be a mapping of settings"),
+        ("null", "must be a mapping of settings; received nothing: write its keys below it"),
+        ("[ber: 1]", "for example ber: 1e-6, or enabled: false"),
+        ("faults: []", "faults: the list has no fault"),
+        ("{faults: f.csv, persistence: per_forward}", "persistence: of mode fault_list is static"),
+        ("{faults: f.csv, bits: [1]}", r"bits: mode fault_list upsets .* received \(1,\): remove"),
     ],
 )
 def test_mistakes_are_named(text, message):
     with pytest.raises(ConfigError, match=message):
         section(text)
+
+
+def test_a_list_of_faults_needs_no_mode():
+    parsed = section("faults: [{site: fc, word: 1, bit: 0}]")
+    assert (parsed.mode, parsed.ber, parsed.amount) == ("fault_list", 0.0, "1 listed upset")
+    assert section("{faults: f.csv}").mode == "fault_list"
+
+
+@pytest.mark.parametrize("more", ["upsets: 3", "faults: f.csv", "seed: 1"])
+def test_a_mode_that_is_none_is_one_line(more):
+    with pytest.raises(ConfigError) as caught:
+        section(f"{{mode: exact_cout, {more}}}")
+    assert len(str(caught.value).splitlines()) == 1
+    assert "mode: allowed are" in str(caught.value)
+
+
+def test_a_number_of_upsets_is_in_words():
+    assert section("{mode: exact_count, upsets: 1}").amount == "1 upset"
+    assert section("{mode: exact_count, upsets: 2000}").amount == "2,000 upsets"
 
 
 def test_misspelled_key_is_one_line():
@@ -241,3 +264,39 @@ def test_a_mission_makes_the_grid():
     mission = {"duration": "10 d", "scrub_interval": "2 d", "points": 2}
     section = parse_section({"rate": rate, "campaign": {"mission": mission}})
     assert section.grid == pytest.approx([1e-3, 2e-3], rel=3e-3)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("{ber: 0, bre: 1}", "fault_injection.bre: unknown key; received 1; did you mean 'ber'?"),
+        (
+            "{faults: [{site: fc, word: -1, bit: 0}]}",
+            "fault_injection.faults: [0]: word must be an integer in 0 ... 4294967295; received -1",
+        ),
+        (
+            "{ber: 0, seed: -1}",
+            "fault_injection.seed: must be greater than or equal to 0; received -1",
+        ),
+        ("{ber: 0, campaign: {output: ''}}", "fault_injection.campaign.output: must not be empty"),
+    ],
+)
+def test_a_line_says_each_thing_once_and_in_our_words(text, expected):
+    with pytest.raises(ConfigError) as caught:
+        section(text)
+    assert str(caught.value).partition("; received ''")[0] == expected
+
+
+def test_where_no_name_is_near_all_are_listed():
+    with pytest.raises(ConfigError, match=r"key; received 1 \(allowed are include, exclude\)"):
+        section("{ber: 0, layers: {zzz: 1}}")
+
+
+def test_a_long_line_is_cut_between_words():
+    text = " ".join(f"word{n:03}" for n in range(100))
+    told = str(ConfigError(text))
+    head, tail = told.split(" ... ")
+    assert len(told) <= LONGEST_LINE
+    assert {*head.split(), *tail.split()} <= {*text.split()}
+    assert text.startswith(head) and text.endswith(tail) and len(told) > LONGEST_LINE - 30
+    assert LONGEST_LINE - 5 <= len(str(ConfigError("x" * 1000))) <= LONGEST_LINE

@@ -10,7 +10,7 @@ from seu_plugin.commands import cli
 from seu_plugin.errors import ConfigError
 from seu_plugin.settings.place import check_place
 from seu_plugin.settings.section import parse_section
-from seu_plugin.settings.text import check_text, load_yaml, sources
+from seu_plugin.settings.text import check_text, load_yaml, place_of, sources
 
 BOMB = "\n".join(
     ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
@@ -52,8 +52,11 @@ def line(error):
         ("fault_injection: {layers: [{a: 1, a: 2}]}", r"layers\[0\]\.a stands twice"),
         ("fault_injection:\n  ber: 0x1\n", r"line 2: fault_injection\.ber: .* received '0x1'"),
         ("fault_injection: {seed: 017}", r"seed: must be a decimal number; received '017'"),
-        ("fault_injection: {seed: 0b11}", "received '0b11'"),
-        ("fault_injection: {campaign: {trials: 1:30}}", r"campaign\.trials: .* received '1:30'"),
+        ("fault_injection: {seed: 0b11}", "received '0b11', which YAML reads as 3"),
+        (
+            "fault_injection: {campaign: {trials: 1:30}}",
+            r"campaign\.trials: .* received '1:30', which YAML reads as 90",
+        ),
         (
             "fault_injection: {campaign: {ber: [1_0.0]}}",
             r"campaign\.ber\[0\]: .* received '1_0\.0'",
@@ -200,3 +203,53 @@ def test_a_byte_order_mark_is_no_part_of_a_file(file, tmp_path):
     path = file("fault_injection: {ber: 0.1}")
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
     assert load_yaml(path) == {"fault_injection": {"ber": 0.1}}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "a: 1\nb: [\n",
+            r", line 3: is not YAML \(expected the node content, but found",
+        ),
+        ("a: 1\n b: 2\n", r", line 2: is not YAML \(mapping values are not allowed here\)"),
+        ('a: "x\n', ", line 2: is not YAML"),
+        ("a: 1\nb: \x07\n", ", line 2: is not YAML"),
+        ("a: 2026-99-99\n", r": is not YAML \("),
+    ],
+)
+def test_what_is_no_yaml_is_told_by_its_line(file, text, message):
+    with pytest.raises(ConfigError, match=r"c\.yaml" + message) as error:
+        load_yaml(file(text))
+    assert "unicode string" not in line(error) and "^" not in line(error)
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("a: 1\nfault_injection:\n  seed: 1\n  bre: 1e-6\n", 4),
+        ("a: 1\nfault_injection:\n  seed: 1\n", 2),  # ber is missing
+        ("fault_injection:\n  ber: 0\n  layers:\n    exclude: [a]\n    includ: b\n", 5),
+        ("fault_injection:\n  ber: 0\n  protection:\n  - {scheme: tmr}\n  - scheme: tmx\n", 5),
+        ("a: 1\nfault_injection:\n", 2),
+        ("fault_injection:\n- ber: 1\n", 1),
+        ("x: &x\n  seed: -1\nfault_injection:\n  ber: 0\n  <<: *x\n", 3),  # above it
+    ],
+)
+def test_a_mistake_is_told_by_its_line(file, text, number):
+    path = file(text)
+    result = CliRunner().invoke(cli, ["check", str(path)])
+    told = str(result.exception)
+    assert told.startswith(f"{path}, line {number}: fault_injection") and "\n" not in told
+
+
+def test_of_several_files_the_one_that_decides_is_named(tmp_path):
+    one, two = tmp_path / "1.yaml", tmp_path / "2.yaml"
+    one.write_text("fault_injection:\n  seed: -1\n  ber: 1\n")
+    two.write_text("a: 1\nfault_injection:\n  ber: 2\n")
+    told = str(CliRunner().invoke(cli, ["check", str(one), str(two)]).exception).split("\n")
+    assert [text.partition(": ")[0] for text in told] == [f"{two}, line 3", f"{one}, line 2"]
+    assert place_of([one, two], ["ber"]) == f"{two}, line 3: "
+    assert place_of([one, two], ["seed"]) == f"{one}, line 2: "
+    assert place_of([one, two], []) == f"{two}, line 2: "
+    assert place_of([tmp_path / "none.yaml"], ["ber"]) == ""
