@@ -6,7 +6,7 @@ import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, List, Mapping, Optional, Sequence, Tuple
 
 import pluggy
 
@@ -57,6 +57,8 @@ class Phase:
 
     ``name`` is ``train``, ``validate``, ``calibrate`` or ``search``; ``arguments`` are the call's
     arguments by parameter name, defaults included; ``parent`` is the phase it runs inside.
+    ``data`` is the argument that yields batches, and ``read_labels`` takes the labels out of one,
+    where the profile says which these are.
     """
 
     name: str
@@ -65,6 +67,8 @@ class Phase:
     arguments: Mapping[str, Any] = field(repr=False)
     bit_widths: Optional[BitWidths] = None
     parent: Optional[Phase] = field(default=None, repr=False)
+    data: Any = field(default=None, repr=False)
+    read_labels: Optional[Callable[[Any], Any]] = field(default=None, repr=False)
 
     def inside(self, name: str) -> bool:
         """Whether this phase runs, at any depth, inside a phase called ``name``."""

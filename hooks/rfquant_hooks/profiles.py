@@ -22,6 +22,11 @@ def top1_per_architecture(value: Any) -> Tuple[float, ...]:
         return ()
 
 
+def second_of_pair(batch: Any) -> Any:
+    """RFQuant's loaders yield (inputs, targets) (process.py, ``_eval``)."""
+    return batch[1] if isinstance(batch, (list, tuple)) and len(batch) == 2 else None
+
+
 def as_predefined_architectures(widths: BitWidths) -> List[Tuple[List[int], List[int]]]:
     """RFQuant's ``eval_predefined_arch``: a list of (weight widths, activation widths)."""
     return [(list(widths.weights), list(widths.activations))]
@@ -32,7 +37,8 @@ class PhaseFunction:
     """A host function that is a phase.
 
     ``model`` and ``config`` name its parameters of that meaning (``config`` None: it has none);
-    ``policy`` names the parameter that takes the widths, written by ``write_policy``.
+    ``policy`` names the parameter that takes the widths, written by ``write_policy``; ``data`` the
+    one that yields batches, of which ``read_labels`` takes the labels.
     """
 
     phase: str
@@ -44,6 +50,8 @@ class PhaseFunction:
     required: bool = True
     read_metrics: Callable[[Any], Tuple[float, ...]] = no_metrics
     write_policy: Callable[[BitWidths], Any] = as_predefined_architectures
+    data: Optional[str] = None
+    read_labels: Callable[[Any], Any] = second_of_pair
 
 
 @dataclass(frozen=True)
@@ -75,6 +83,7 @@ RFQUANT = HostProfile(
             "validate",
             policy="eval_predefined_arch",
             read_metrics=top1_per_architecture,
+            data="data_loader",
         ),
         PhaseFunction("calibrate", "util.utils", "calibrate_batchnorm_state", config=None),
         PhaseFunction("search", "util.greedy_search", "search", config="cfgs", required=False),

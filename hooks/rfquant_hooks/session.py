@@ -108,6 +108,8 @@ class Session:
             arguments=MappingProxyType(named),
             bit_widths=widths,
             parent=self._phase,
+            data=None if function.data is None else named.get(function.data),
+            read_labels=function.read_labels,
         )
         runs = 0
 

@@ -7,8 +7,10 @@ from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
+from ..errors import ConfigError
 from ..settings.campaign import CampaignSettings
 from .drops import Drops, of_differences
+from .images import Bits, TwoWay, two_way
 from .intervals import Interval
 from .trials import Outcomes, TrialResult
 
@@ -22,11 +24,13 @@ class BerSummary:
     ``chance``: the probability of what trials were drawn given (that something may be read wrong);
     1 of plain trials. ``mean``, ``drop`` and ``exceeding`` (a drop of more than max_drop) are of
     all fault maps: those of the trials times ``chance``. ``drop_any_law_interval`` holds whatever
-    the law of the drops, ``drop_normal_interval`` if they are near normal. ``upsets``,
-    ``deviation``, ``quantiles`` and ``worst`` are of the trials. ``step``: how much the mean is
-    below that of the next lower BER, as a paired difference over the same trial numbers. Of
-    protected memory, means over trials: ``residual`` bits read wrong, ``corrected`` and
-    ``detected`` memory words.
+    the law of the drops, ``drop_normal_interval`` if they are near normal, both for the images of
+    the test set; ``drop_two_way_interval``, near normal, covers other images as well (None where
+    single images are not known). ``right_to_wrong`` and ``wrong_to_right``: images of a trial, on
+    average, that became so. ``upsets``, ``deviation``, ``quantiles`` and ``worst`` are of the
+    trials. ``step``: how much the mean is below that of the next lower BER, as a paired difference
+    over the same trial numbers. Of protected memory, means over trials: ``residual`` bits read
+    wrong, ``corrected`` and ``detected`` memory words.
     """
 
     architecture: int
@@ -42,6 +46,7 @@ class BerSummary:
     drop: float
     drop_any_law_interval: Interval
     drop_normal_interval: Interval
+    drop_two_way_interval: Optional[Interval]
     exceeding: Optional[float]
     exceeding_interval: Optional[Interval]
     step: Optional[float]
@@ -50,6 +55,8 @@ class BerSummary:
     residual: Optional[float] = None
     corrected: Optional[float] = None
     detected: Optional[float] = None
+    right_to_wrong: Optional[float] = None
+    wrong_to_right: Optional[float] = None
 
 
 def by_bers(
@@ -57,8 +64,10 @@ def by_bers(
     by_ber: Mapping[float, Sequence[TrialResult]],
     drops: Mapping[float, Drops],
     campaign: CampaignSettings,
+    golden_right: Optional[Bits] = None,
 ) -> List[BerSummary]:
-    """A row for each BER, ascending."""
+    """A row for each BER, ascending. ``golden_right``: the images that the golden run classifies
+    right, where they are known."""
     summaries: List[BerSummary] = []
     previous: Dict[int, float] = {}
     for ber, one in drops.items():
@@ -68,6 +77,7 @@ def by_bers(
         steps = [numbered[i] - previous[i] for i in numbered if i in previous]
         previous = numbered
         limit, sure = campaign.max_drop, campaign.confidence
+        images = _images(results, architecture, golden_right)
         summaries.append(
             BerSummary(
                 architecture,
@@ -83,15 +93,32 @@ def by_bers(
                 one.mean,
                 one.any_law(sure),
                 one.normal(sure, _pilot(campaign)),
+                None if images is None else images.interval(one, sure),
                 None if limit is None else one.exceeding(limit),
                 None if limit is None else one.exceeding_interval(limit, sure),
                 float(np.mean(steps)) if steps else None,
                 of_differences(steps, 100.0 * one.chance, sure) if len(steps) > 1 else None,
                 _all_outcomes(results),
-                *(_mean_of(results, name) for name in ("residual", "corrected", "detected")),
+                _mean_of(results, "residual"),
+                _mean_of(results, "corrected"),
+                _mean_of(results, "detected"),
+                None if images is None else images.right_to_wrong / n,
+                None if images is None else images.wrong_to_right / n,
             )
         )
     return summaries
+
+
+def _images(
+    results: Sequence[TrialResult], architecture: int, golden_right: Optional[Bits]
+) -> Optional[TwoWay]:
+    changed = [r.changed[architecture] for r in results if r.changed is not None]
+    if golden_right is None or len(changed) < len(results):
+        return None
+    try:
+        return two_way(golden_right, changed)
+    except ValueError as error:
+        raise ConfigError(f"a trial at BER {results[0].trial.ber!r}: changed: {error}") from None
 
 
 def _pilot(campaign: CampaignSettings) -> Optional[int]:

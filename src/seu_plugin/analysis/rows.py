@@ -52,6 +52,9 @@ class _Row(_Strict):
     detected: Optional[Count] = None
     digest: Optional[StrictStr] = None
     struck: Optional[Tuple[Tuple[Count, Count], ...]] = None
+    images: Optional[Annotated[StrictInt, Field(gt=0, lt=1 << 32)]] = None
+    right: Optional[Tuple[StrictStr, ...]] = None
+    changed: Optional[Tuple[StrictStr, ...]] = None
 
     def result(self) -> TrialResult:
         values = dict(self.__dict__)
@@ -60,6 +63,9 @@ class _Row(_Strict):
         trial = Trial(*(values.pop(name) for name in names))
         if trial.id != key:
             raise ConfigError(f"the row with id {key!r} describes trial {trial.id!r}")
+        for name in ("right", "changed"):
+            if values[name] is not None and len(values[name]) != len(values["metrics"]):
+                raise ConfigError(f"{name}: is not of {len(values['metrics'])} architectures")
         made = None if outcomes is None else Outcomes(**outcomes.__dict__)
         return TrialResult(trial, outcomes=made, **values)
 

@@ -12,6 +12,7 @@ from ..faults.population import Population
 from ..settings.campaign import CampaignSettings
 from .by_ber import BerSummary, by_bers
 from .drops import Drops
+from .images import Bits, golden_interval, unpacked
 from .intervals import Interval, clopper_pearson, sample_size
 from .mission import MissionSummary, mission_summary
 from .strata import is_exhaustive
@@ -67,6 +68,7 @@ class Summary:
     bits: int
     single_faults_for_1_percent: int
     sampling: str = "plain"
+    golden_intervals: Optional[Tuple[Interval, ...]] = None
     missions: Tuple[MissionSummary, ...] = ()
 
     def document(self) -> Dict[str, Any]:
@@ -99,6 +101,7 @@ def summarize(
             name = stratum(result.trial.site, result.trial.bit)
             if name in strata and _in_plan(result.trial, strata[name], campaign):
                 by_stratum.setdefault(name, []).append(result)
+    right = _golden_right(golden)
     bers, thresholds = [], []
     missions: List[MissionSummary] = []
     for architecture, before in enumerate(golden.metrics):
@@ -111,7 +114,8 @@ def summarize(
             )
             for ber in sorted(by_ber)
         }
-        bers += by_bers(architecture, by_ber, drops, campaign)
+        known = None if right is None else right[architecture]
+        bers += by_bers(architecture, by_ber, drops, campaign, known)
         if campaign.max_drop is not None and drops:
             thresholds.append(estimate(drops, campaign.max_drop, campaign.confidence))
         if campaign.mission is not None and campaign.ber is not None:
@@ -144,8 +148,21 @@ def summarize(
         golden.bits,
         sample_size(max(golden.bits, 1), 0.01, campaign.confidence),
         "plain" if population is None else "conditional",
+        None
+        if right is None
+        else tuple(golden_interval(one, campaign.confidence) for one in right),
         tuple(missions),
     )
+
+
+def _golden_right(golden: TrialResult) -> Optional[List[Bits]]:
+    """For each architecture, the images that the golden run classifies right; None: not known."""
+    if golden.right is None or golden.images is None:
+        return None
+    try:
+        return [unpacked(one, golden.images) for one in golden.right]
+    except ValueError as error:
+        raise ConfigError(f"the golden run: right: {error}") from None
 
 
 def _in_plan(trial: Trial, stored_bits: int, campaign: CampaignSettings) -> bool:

@@ -66,7 +66,9 @@ class TrialResult:
     ``residual`` bits read wrong, ``corrected`` and ``detected`` memory words. Of the golden run:
     ``digest``, of each image and its outputs, which tells other data. Drawn given that something
     may be read wrong: ``struck``, the (dangerous units, struck cells) of each kind of the
-    manifest's ``population``."""
+    manifest's ``population``. Where labels are known, for each architecture the images that are
+    classified right in the golden run (``right``), and those whose being so a trial changed
+    (``changed``), as :func:`~.images.packed` writes them."""
 
     trial: Trial
     metrics: Tuple[float, ...]
@@ -82,21 +84,30 @@ class TrialResult:
     detected: Optional[int] = None
     digest: Optional[str] = None
     struck: Optional[Tuple[Tuple[int, int], ...]] = None
+    images: Optional[int] = None
+    right: Optional[Tuple[str, ...]] = None
+    changed: Optional[Tuple[str, ...]] = None
 
     def row(self) -> Dict[str, Any]:
         """The JSON object of ``trials.jsonl``."""
         row = asdict(self)
-        for name in ("residual", "corrected", "detected", "digest", "struck"):
+        for name in ("residual", "corrected", "detected", "digest", *_LATER):
             if row[name] is None:  # not protected; not the golden run; drawn plainly
                 del row[name]
         return {"id": self.trial.id, **row.pop("trial"), **row}
 
 
+#: Of rows that earlier versions did not write.
+_LATER = ("struck", "images", "right", "changed")
+
+
 def same(one: TrialResult, other: TrialResult) -> bool:
     """Whether two results agree in all but the time they took, and what one of them does not say
-    (``digest``, in folders of version 0.1.0)."""
-    if None in (one.digest, other.digest):
-        one, other = replace(one, digest=None), replace(other, digest=None)
+    (as folders of version 0.1.0 do not say ``digest``)."""
+    for name in ("digest", "images", "right", "changed"):
+        if None in (getattr(one, name), getattr(other, name)):
+            nothing: Dict[str, Any] = {name: None}
+            one, other = replace(one, **nothing), replace(other, **nothing)
     return replace(one, seconds=0.0) == replace(other, seconds=0.0)
 
 

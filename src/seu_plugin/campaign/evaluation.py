@@ -23,6 +23,7 @@ from ..injection.devices import check_ranks_agree, on_every_rank
 from ..injection.injector import FaultInjector
 from ..quantizers.names import unwrap
 from ..settings.injection import InjectionSettings
+from .correctness import Correctness, Images
 from .outcomes import GoldenDigest, OutputRecorder, Recorded, compare
 from .run_state import Calibrations, RunState
 from .sampling import conditional_memory
@@ -47,6 +48,7 @@ class Evaluation:
         settings: InjectionSettings,
         outcomes: bool = True,
         why_plain: Optional[str] = "not asked for",
+        correctness: Optional[Correctness] = None,
     ) -> None:
         self.model = model
         self._run = run
@@ -55,6 +57,7 @@ class Evaluation:
         self.calibrations = Calibrations(model)
         self._recorder = OutputRecorder() if outcomes else None
         self._outputs: Optional[Recorded] = None
+        self.images = Images(correctness or Correctness())
         self.why_plain = why_plain
         self.conditional: Optional[ConditionalMemory] = None
         self._before: Optional[RunState] = None
@@ -78,7 +81,7 @@ class Evaluation:
         self._before = RunState(self.model)
         seen = GoldenDigest(self._recorder)
         self.injector.observe(seen)
-        with self.injector.suspended():
+        with self.injector.suspended(), self.images.watching():
             outcome = self._run()
         self._after = RunState(self.model)
         self.widths = self.injector.clean_widths()
@@ -93,6 +96,7 @@ class Evaluation:
         if self._recorder is not None:
             self._outputs = self._recorder.taken()
         self.golden_outcome = outcome
+        right = self.images.begin(outcome, self._outputs)
         if self.why_plain is None:
             self._condition()
         return TrialResult(
@@ -102,6 +106,8 @@ class Evaluation:
             outcomes=compare(self._outputs, self._outputs),
             seconds=time.perf_counter() - started,
             digest=seen.digest(),
+            images=None if right is None else self.images.number,
+            right=right,
         )
 
     def _condition(self) -> None:
@@ -181,6 +187,7 @@ class Evaluation:
                     outcomes=compare(self._outputs, self._outputs),
                     seconds=time.perf_counter() - started,
                     struck=struck,
+                    changed=self.images.unchanged(),
                 )
         else:
             self.injector.start_trial(trial.number, 0.0, place_trial(trial, self.memory, self.seed))
@@ -211,6 +218,7 @@ class Evaluation:
             compare(self._outputs, outputs),
             seconds=time.perf_counter() - started,
             struck=struck,
+            changed=self.images.changed(outcome, outputs),
             **guarded,
         )
         return on_every_rank(result)[0]

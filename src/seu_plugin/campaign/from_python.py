@@ -17,13 +17,14 @@ from ..injection.devices import rank
 from ..report.tables import closing_lines, print_tables
 from ..settings.injection import InjectionSettings
 from ..settings.section import SECTION, parse_section
+from .correctness import Scored, scores_of
 from .evaluation import Evaluation
 from .run import CampaignRun
 from .sampling import plain_because
 from .stopping import TOO_EARLY, stoppable, told_in_one_line
 
-#: Top-1 accuracy in percent; one for each architecture evaluated.
-Accuracy = Union[float, Sequence[float]]
+#: Top-1 accuracy in percent; one for each architecture evaluated, or an array of scores.
+Accuracy = Union[float, Sequence[float], Any]
 
 
 class Campaign:
@@ -33,9 +34,11 @@ class Campaign:
         summary.thresholds[0].ber  # accuracy has dropped by max_drop
 
     ``evaluate()`` runs the model on the test data and returns the top-1 accuracy in percent; it
-    must give the same for the same weights. Further keyword arguments are the keys of the YAML:
-    those of ``campaign`` (``ber``, ``trials``, ``max_drop``, ``output``, ...) and those of the
-    section (``seed``, ``layers``, ``bits``, ``encoding``, ...). Trials run in this process.
+    must give the same for the same weights. Better still, it returns a tensor or array of shape
+    [images] with 1 where the class is right and 0 where it is not (or any score in [0, 1]): of
+    zeros and ones, intervals cover other images, too. Further keyword arguments are the keys of the
+    YAML: those of ``campaign`` (``ber``, ``trials``, ``max_drop``, ``output``, ...) and those of
+    the section (``seed``, ``layers``, ``bits``, ``encoding``, ...). Trials run in this process.
 
     Raises ConfigError for a bad argument.
     """
@@ -77,7 +80,7 @@ class Campaign:
 
     def _run(self) -> Optional[Summary]:
         settings, campaign = self.section, self.campaign
-        asked = (campaign.outcomes, plain_because(settings, campaign))
+        asked = (campaign.outcomes, plain_because(settings, campaign), Scored())
         with Evaluation(self.model, self._outcome, settings, *asked) as evaluation:
             golden = evaluation.golden()
             if all(0.0 < metric <= 1.0 for metric in golden.metrics):
@@ -98,6 +101,9 @@ class Campaign:
 
     def _outcome(self) -> PhaseOutcome:
         value = self._evaluate()
+        scores = scores_of(value)
+        if scores is not None:
+            return PhaseOutcome(value, (100.0 * float(scores.mean()),))
         many = value if isinstance(value, (list, tuple)) else (value,)
         try:
             if any(isinstance(metric, (bool, str, bytes)) for metric in many):

@@ -156,7 +156,7 @@ class CampaignRun:
 
     def manifest(self) -> Dict[str, Any]:
         """The contents of ``manifest.json``."""
-        identity = self.identity()
+        identity, evaluation = self.identity(), self.evaluation
         plan = self.campaign.model_copy(update={"ber": self.bers or None})
         cuda = torch.cuda.is_available()
         return {
@@ -168,7 +168,7 @@ class CampaignRun:
             "plan": plan.model_dump(mode="json"),
             "strata": self.strata,
             "extra_bits": self.evaluation.extra_bits,
-            **described(self.evaluation.conditional, self.evaluation.why_plain),
+            **described(evaluation.conditional, evaluation.why_plain, evaluation.images.why),
             "versions": {
                 "seu-plugin": __version__,
                 "torch": torch.__version__,

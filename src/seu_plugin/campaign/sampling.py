@@ -42,13 +42,16 @@ def conditional_memory(
     return ConditionalMemory(memories, seed)
 
 
-def described(memory: Optional[ConditionalMemory], why_plain: Optional[str]) -> Mapping[str, Any]:
+def described(
+    memory: Optional[ConditionalMemory], why_plain: Optional[str], why_no_images: Optional[str]
+) -> Mapping[str, Any]:
     """For the manifest."""
+    images = {"images": "known" if why_no_images is None else f"not known: {why_no_images}"}
     if memory is None:
-        return {"sampling": f"plain: {why_plain}"}
+        return {"sampling": f"plain: {why_plain}", **images}
     found = memory.population
     fields = {"kinds": [list(kind) for kind in found.kinds], "factor": found.factor}
-    return {"sampling": "conditional", "population": fields}
+    return {"sampling": "conditional", "population": fields, **images}
 
 
 def check_bers(memory: ConditionalMemory, bers: Sequence[float]) -> None:

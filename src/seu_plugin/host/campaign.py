@@ -18,6 +18,7 @@ from rfquant_hooks.contract import Phase, PhaseOutcome, restart_command, setting
 from ..analysis.manifest import MANIFEST, check_same_campaign, read_manifest
 from ..analysis.results import check_folder
 from ..analysis.summary import Summary
+from ..campaign.correctness import Labelled
 from ..campaign.evaluation import Evaluation
 from ..campaign.pool import Worker, WorkerPool
 from ..campaign.run import CampaignRun, section_identity
@@ -109,7 +110,10 @@ class HostCampaign:
                 return run()
 
         settings = self.section.model_copy(update={"seed": self._seed(folder)})
-        asked = (self.campaign.outcomes, plain_because(settings, self.campaign))
+        labels = None
+        if phase.data is not None and phase.read_labels is not None:
+            labels = Labelled(phase.data, phase.read_labels)
+        asked = (self.campaign.outcomes, plain_because(settings, self.campaign), labels)
         evaluation = Evaluation(phase.model, run_quietly, settings, *asked)
         self._evaluation = evaluation
         try:

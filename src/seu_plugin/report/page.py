@@ -37,6 +37,10 @@ def report_page(
     architectures = [
         {
             "golden": golden,
+            "golden_interval": None
+            if summary.golden_intervals is None
+            else summary.golden_intervals[i],
+            "images": any(row.drop_two_way_interval is not None for row in summary.bers),
             "threshold": summary.thresholds[i] if i < len(summary.thresholds) else None,
             "rows": [row for row in summary.bers if row.architecture == i],
             "curve": _data_uri(ber_curve(summary, results, i)) if summary.bers else None,
@@ -56,6 +60,7 @@ def report_page(
         command=shlex.join(command) if command else None,
         cwd=manifest.get("cwd"),
         sources=sources,
+        no_images=str(manifest.get("images") or "").partition(": ")[2],
         how=str(manifest.get("sampling") or "").partition(": ")[2],
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import List, Sequence
+from typing import List, Optional, Sequence
 
 from rich.table import Table
 
@@ -15,7 +15,8 @@ from ..console import print_table, rounded
 def campaign_table(summary: Summary) -> Table:
     """Accuracy by BER, with intervals over fault maps."""
     sure = f"{100 * summary.confidence:g} %"
-    table = Table(title="Accuracy under upsets", title_justify="left")
+    title = f"Accuracy under upsets, with {sure} intervals of the mean drop"
+    table = Table(title=title, title_justify="left")
     several = len(summary.golden) > 1
     if several:
         table.add_column("Arch", justify="right")
@@ -23,7 +24,8 @@ def campaign_table(summary: Summary) -> Table:
     upsets = ("Upsets", "Read wrong") if protected else ("Upsets",)
     conditional = summary.sampling == "conditional"
     chance = ("Struck",) if conditional else ()
-    intervals = (f"{sure}, any law", f"{sure}, near normal")
+    images = any(b.drop_two_way_interval is not None for b in summary.bers)
+    intervals = (*(("Other images",) if images else ()), "Any law", "Near normal")
     for name in ("BER", "Trials", *chance, *upsets, "Mean %", "Drop", *intervals, "Worst %"):
         table.add_column(name, justify="right")
     if summary.max_drop is not None:
@@ -38,6 +40,7 @@ def campaign_table(summary: Summary) -> Table:
             *wrong,
             f"{b.mean:.2f}",
             points(b.drop),
+            *([] if not images else [ends(b.drop_two_way_interval)]),
             ends(b.drop_any_law_interval),
             ends(b.drop_normal_interval),
             f"{b.worst:.2f}",
@@ -55,8 +58,8 @@ def points(drop: float) -> str:
     return f"{drop:.2f}" if abs(drop) >= 0.1 else f"{drop:.2g}"
 
 
-def ends(interval: Interval) -> str:
-    return f"{points(interval.low)} ... {points(interval.high)}"
+def ends(interval: Optional[Interval]) -> str:
+    return "-" if interval is None else f"{points(interval.low)} ... {points(interval.high)}"
 
 
 def percent(share: float) -> str:

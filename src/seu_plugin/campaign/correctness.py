@@ -1,0 +1,165 @@
+"""Which images are classified right, run by run: what makes the images a factor of a campaign."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager, nullcontext
+from typing import Any, Callable, ContextManager, Iterator, List, Optional, Sequence, Tuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from rfquant_hooks.contract import PhaseOutcome
+
+from ..analysis.images import packed
+from ..errors import ConfigError
+from ..injection.devices import on_every_rank
+from .outcomes import Recorded
+
+#: For each architecture and image, whether it is classified right; bool of shape [A, images].
+Right = npt.NDArray[np.bool_]
+#: Percentage points by which outputs and labels may miss the accuracy that the host reports.
+_NEAR = 0.01
+
+
+class Correctness:
+    """Nothing is known of single images: ``why`` says so."""
+
+    why: Optional[str] = "validate has no labels that are known"
+
+    def watching(self) -> ContextManager[None]:
+        """Around the golden run."""
+        return nullcontext()
+
+    def of(self, outcome: PhaseOutcome, recorded: Optional[Recorded]) -> Optional[Right]:
+        """Of one run, on this rank."""
+        return None
+
+
+class Labelled(Correctness):
+    """Labels as the host's loader yields them in the golden run; later runs see the same images.
+
+    ``loader`` is watched by its class alone while the golden run lasts: it stays the same object.
+    """
+
+    def __init__(self, loader: Any, read: Callable[[Any], Any]) -> None:
+        self._loader, self._read = loader, read
+        self._labels: List[torch.Tensor] = []
+        self.why: Optional[str] = None
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        own = type(self._loader)
+        labels, read = self._labels, self._read
+
+        def __iter__(loader: Any) -> Iterator[Any]:
+            for batch in own.__iter__(loader):
+                found = read(batch)
+                if isinstance(found, torch.Tensor) and found.dim() == 1:
+                    labels.append(found.detach().cpu())
+                yield batch
+
+        watched = type(own.__name__, (own,), {"__iter__": __iter__, "__module__": own.__module__})
+        try:
+            self._loader.__class__ = watched
+        except TypeError:  # a list, say
+            self.why = f"a {own.__name__} of batches cannot be watched for labels"
+            yield
+            return
+        try:
+            yield
+        finally:
+            self._loader.__class__ = own
+
+    def of(self, outcome: PhaseOutcome, recorded: Optional[Recorded]) -> Optional[Right]:
+        if not self._labels or recorded is None:
+            return None
+        _, classes, finite = recorded
+        labels = torch.cat(self._labels)
+        if labels.shape != classes.shape or len(labels) % len(outcome.metrics):
+            return None
+        right: Right = ((classes == labels) & finite).numpy()
+        return right.reshape(len(outcome.metrics), -1)
+
+
+class Scored(Correctness):
+    """From Python: ``evaluate`` itself returns a 0 or 1 an image."""
+
+    why = "evaluate returns an accuracy, not a score for each image"
+
+    def of(self, outcome: PhaseOutcome, recorded: Optional[Recorded]) -> Optional[Right]:
+        scores = scores_of(outcome.value)
+        if scores is None or not np.isin(scores, (0.0, 1.0)).all():
+            return None
+        return np.asarray(scores[None] == 1.0)
+
+
+def scores_of(value: Any) -> Optional[npt.NDArray[np.float64]]:
+    """``value`` as one score in [0, 1] an image: a tensor or array of shape [images]; None if it
+    is an accuracy. Raises ConfigError for other scores."""
+    if isinstance(value, torch.Tensor):
+        value = value.detach().cpu().numpy()
+    if not isinstance(value, np.ndarray) or value.ndim != 1 or value.size < 2:
+        return None
+    scores = value.astype(np.float64)
+    if not ((scores >= 0.0) & (scores <= 1.0)).all():
+        raise ConfigError(
+            "Campaign: evaluate returned an array, which must hold a score in 0 ... 1 an image"
+        )
+    return scores
+
+
+class Images:
+    """The golden run's correctness, and what of it each trial changes."""
+
+    def __init__(self, source: Correctness) -> None:
+        self._source = source
+        self._golden: Optional[Right] = None
+        self.why: Optional[str] = None  # not known
+
+    def watching(self) -> ContextManager[None]:
+        return self._source.watching()
+
+    @property
+    def number(self) -> int:
+        """Images of one architecture, on all ranks."""
+        return 0 if self._golden is None else self._golden.shape[1]
+
+    def begin(
+        self, outcome: PhaseOutcome, recorded: Optional[Recorded]
+    ) -> Optional[Tuple[str, ...]]:
+        """Of the golden run, on all ranks, packed by architecture."""
+        right = _gathered(self._source.of(outcome, recorded))
+        if right is None:
+            self.why = self._source.why or "labels could not be matched with outputs"
+        elif not _agrees(right, outcome.metrics):
+            self.why = "labels and outputs do not make the accuracy that validate reports"
+        else:
+            self._golden = right
+            return tuple(packed(one) for one in right)
+        return None
+
+    def changed(
+        self, outcome: PhaseOutcome, recorded: Optional[Recorded]
+    ) -> Optional[Tuple[str, ...]]:
+        """What a trial changed. Raises ConfigError if it evaluated another number of images."""
+        if self._golden is None:
+            return None
+        right = _gathered(self._source.of(outcome, recorded))
+        if right is None or right.shape != self._golden.shape:
+            raise ConfigError("campaign: a trial did not evaluate the images of the golden run")
+        return tuple(packed(one) for one in right ^ self._golden)
+
+    def unchanged(self) -> Optional[Tuple[str, ...]]:
+        return None if self._golden is None else ("",) * len(self._golden)
+
+
+def _gathered(right: Optional[Right]) -> Optional[Right]:
+    parts = on_every_rank(right)
+    known = [part for part in parts if part is not None]
+    return np.concatenate(known, axis=1) if len(known) == len(parts) else None
+
+
+def _agrees(right: Right, metrics: Sequence[float]) -> bool:
+    found = 100.0 * right.mean(axis=1)
+    return bool((np.abs(found - np.array(metrics)) <= _NEAR).all())
