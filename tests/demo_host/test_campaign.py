@@ -48,17 +48,33 @@ def test_the_host_receives_the_golden_value(demo, local):
     assert rows(local[1])["golden"].metrics == tuple(ast.literal_eval(golden))
 
 
-def test_trials_are_those_of_single_faulted_runs(demo, local):
+@pytest.fixture(scope="session")
+def plain(demo):
+    """Rows of a campaign whose trials are drawn plainly."""
+    config, folder = configuration(demo, "drawn-plainly", sampling="plain")
+    demo.hooked(config, env=ONE_THREAD)
+    return rows(folder)
+
+
+def test_plain_trials_are_those_of_single_faulted_runs(demo, plain):
     for trial in (0, 4):
         section = {"ber": 1e-2, "seed": 42, "trial": trial, "bit_width_config": WIDTHS}
         done = demo.hooked(demo.yaml("single", section), env=ONE_THREAD)
-        assert rows(local[1])[f"0.01:{trial}"].metrics == tuple(
+        assert plain[f"0.01:{trial}"].metrics == tuple(
             ast.literal_eval(done.stdout.splitlines()[-1])
         )
 
 
-def test_empty_trials_are_not_run(local):
-    found = [r for r in rows(local[1]).values() if r.trial.ber == 1e-6]
+def test_labels_of_the_host_are_known_and_every_trial_shows_something(local):
+    found = rows(local[1])
+    assert found["golden"].images == 360
+    assert all(r.ran and r.upsets and r.changed is not None for r in found.values() if r.trial.ber)
+    page = (local[1] / "report.html").read_text()
+    assert "Other images too" in page and "Any law" in page
+
+
+def test_empty_trials_are_not_run(plain):
+    found = [r for r in plain.values() if r.trial.ber == 1e-6]
     assert any(not r.ran for r in found)
     assert all(r.ran == (r.upsets > 0) for r in found)
 

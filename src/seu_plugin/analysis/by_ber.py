@@ -26,8 +26,10 @@ class BerSummary:
     all fault maps: those of the trials times ``chance``. ``drop_any_law_interval`` holds whatever
     the law of the drops, ``drop_normal_interval`` if they are near normal, both for the images of
     the test set; ``drop_two_way_interval``, near normal, covers other images as well (None where
-    single images are not known). ``right_to_wrong`` and ``wrong_to_right``: images of a trial, on
-    average, that became so. ``upsets``, ``deviation``, ``quantiles`` and ``worst`` are of the
+    single images are not known). ``drop_band_interval``: that one, or else the near-normal one, so
+    wide that all BERs are held at once (Bonferroni). ``drop_isotonic``: the drop under a curve that
+    never falls, nearest to the means. ``right_to_wrong`` and ``wrong_to_right``: images of a trial,
+    on average, that became so. ``upsets``, ``deviation``, ``quantiles`` and ``worst`` are of the
     trials. ``step``: how much the mean is below that of the next lower BER, as a paired difference
     over the same trial numbers. Of protected memory, means over trials: ``residual`` bits read
     wrong, ``corrected`` and ``detected`` memory words.
@@ -47,6 +49,8 @@ class BerSummary:
     drop_any_law_interval: Interval
     drop_normal_interval: Interval
     drop_two_way_interval: Optional[Interval]
+    drop_band_interval: Interval
+    drop_isotonic: float
     exceeding: Optional[float]
     exceeding_interval: Optional[Interval]
     step: Optional[float]
@@ -70,6 +74,8 @@ def by_bers(
     right, where they are known."""
     summaries: List[BerSummary] = []
     previous: Dict[int, float] = {}
+    rising = dict(zip(drops, isotonic([one.mean for one in drops.values()])))
+    all_at_once = 1.0 - (1.0 - campaign.confidence) / max(len(drops), 1)
     for ber, one in drops.items():
         results, n, golden = by_ber[ber], len(one.values), one.golden
         accuracies = [golden - drop for drop in one.values]
@@ -94,6 +100,8 @@ def by_bers(
                 one.any_law(sure),
                 one.normal(sure, _pilot(campaign)),
                 None if images is None else images.interval(one, sure),
+                one.normal(all_at_once) if images is None else images.interval(one, all_at_once),
+                rising[ber],
                 None if limit is None else one.exceeding(limit),
                 None if limit is None else one.exceeding_interval(limit, sure),
                 float(np.mean(steps)) if steps else None,
@@ -107,6 +115,19 @@ def by_bers(
             )
         )
     return summaries
+
+
+def isotonic(values: Sequence[float]) -> List[float]:
+    """The values that never fall, nearest to these (pool adjacent violators; Barlow et al.,
+    Statistical Inference under Order Restrictions, 1972)."""
+    pools: List[Tuple[float, int]] = []
+    for value in values:
+        mean, size = value, 1
+        while pools and pools[-1][0] > mean:
+            before, n = pools.pop()
+            mean, size = (mean * size + before * n) / (size + n), size + n
+        pools.append((mean, size))
+    return [mean for mean, size in pools for _ in range(size)]
 
 
 def _images(

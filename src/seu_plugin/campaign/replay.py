@@ -55,8 +55,12 @@ def replay(folder: Path, trial: str, faults: bool = False) -> Replay:
     command = manifest.get("command")
     if not command:
         raise ConfigError(
-            f"{folder}: was made from Python, so there is no host to start: run that trial with "
-            "FaultInjector(model, ber=..., seed=..., trial=...)"
+            f"{folder}: was made from Python, so there is no host to start: "
+            + (
+                "run that trial with FaultInjector(model, ber=..., seed=..., trial=...)"
+                if then.struck is None
+                else "run the campaign again into another output"
+            )
         )
     with tempfile.TemporaryDirectory(prefix="seu-replay-") as scratch:
         log = Path(scratch) / "host.log"

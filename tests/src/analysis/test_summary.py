@@ -4,7 +4,10 @@ import json
 import random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from seu_plugin.analysis.by_ber import isotonic
 from seu_plugin.analysis.summary import summarize
 from seu_plugin.analysis.trials import Outcomes, Trial, TrialResult
 from seu_plugin.errors import ConfigError
@@ -135,3 +138,22 @@ def test_what_protection_did_is_a_mean_over_fault_maps():
     assert (ber.residual, ber.corrected, ber.detected) == (2.0, 1.0, 0.0)
     (ber,) = summary([result(0, 1e-3, 98.0)]).bers
     assert ber.residual is None
+
+
+@given(st.lists(st.floats(-2, 98), min_size=1, max_size=12))
+def test_an_isotonic_fit_never_falls_and_keeps_the_mean(values):
+    found = isotonic(values)
+    assert found == sorted(found)
+    assert sum(found) == pytest.approx(sum(values), abs=1e-6)
+    assert isotonic(sorted(values)) == sorted(values)
+
+
+def test_an_isotonic_fit_by_hand():
+    assert isotonic([0.0, 3.0, 1.0, 5.0]) == [0.0, 2.0, 2.0, 5.0]
+
+
+def test_the_band_is_wider_than_each_interval():
+    rows = [result(i, ber, 97.0 - i * ber * 1e3) for ber in (1e-4, 1e-3) for i in range(6)]
+    for ber in summary(rows).bers:
+        one, band = ber.drop_normal_interval, ber.drop_band_interval
+        assert band.low < one.low < one.high < band.high

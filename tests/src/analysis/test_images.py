@@ -1,0 +1,136 @@
+"""Crossed maps and images: closed forms, coverage, and what a row keeps."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seu_plugin.analysis.drops import Drops
+from seu_plugin.analysis.images import TwoWay, golden_interval, packed, two_way, unpacked
+from seu_plugin.analysis.intervals import t_quantile
+from seu_plugin.analysis.summary import summarize
+from seu_plugin.analysis.trials import Trial, TrialResult
+from seu_plugin.errors import ConfigError
+from seu_plugin.settings.campaign import CampaignSettings
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=300))
+def test_bits_survive(bits):
+    bits = np.array(bits)
+    assert (unpacked(packed(bits), bits.size) == bits).all()
+
+
+def test_a_row_keeps_about_a_bit_an_image():
+    bits = np.random.Generator(np.random.Philox(1)).random(50_000) < 0.5  # the worst case
+    assert len(packed(bits)) * 8 < 1.3 * 8 * bits.size / 8 + 200
+    few = np.zeros(50_000, dtype=bool)
+    few[[3, 40_000]] = True
+    assert len(packed(few)) < 100
+    assert packed(few & False) == ""
+
+
+@pytest.mark.parametrize("text", ["!", "0" * 40, packed(np.ones(8, dtype=bool))])
+def test_damaged_bits_are_refused(text):
+    with pytest.raises(ValueError):
+        unpacked(text, 800)
+
+
+def matrix(two, x, golden):
+    for row in x:
+        two.add((row != 0) & (np.sign(row) == np.where(golden, 1, -1)))
+
+
+def test_the_variance_by_hand():
+    golden = np.array([True, True, True, False])
+    x = np.array([[1, 0, 0, 0], [1, 1, 0, -1], [0, 0, 0, -1]], dtype=float)
+    two = TwoWay(golden)
+    matrix(two, x, golden)
+    y = 100 * x
+    n, m = y.shape
+    rows, columns, mean = y.mean(axis=1), y.mean(axis=0), y.mean()
+    left = ((y - rows[:, None] - columns + mean) ** 2).sum() / ((n - 1) * (m - 1))
+    wanted = rows.var(ddof=1) / n + columns.var(ddof=1) / m - left / (n * m)
+    assert two.standard_error() == pytest.approx(
+        math.sqrt(max(wanted, rows.var(ddof=1) / n, columns.var(ddof=1) / m))
+    )
+    assert (two.right_to_wrong, two.wrong_to_right) == (3, 2)
+    low, high = two.interval(Drops(tuple(rows), 75.0, 0.5), 0.95)
+    half = t_quantile(3, 0.95) * two.standard_error()
+    assert high == pytest.approx(0.5 * min(mean + half, 75.0))
+    assert low == pytest.approx(0.5 * max(mean - half, -25.0))
+
+
+def test_where_no_image_changed_the_interval_for_any_law_stands():
+    golden = np.ones(50, dtype=bool)
+    two = two_way(golden, [""] * 20)
+    drops = Drops((0.0,) * 20, 100.0, 1e-3)
+    assert two.interval(drops, 0.95) == drops.any_law(0.95)
+    assert two.interval(drops, 0.95).high > 0.0
+
+
+@pytest.mark.parametrize("m", [100, 1000])
+def test_it_covers_other_images_where_maps_alone_do_not(m):
+    """Few borderline images decide: each map changes a borderline image with probability 0.4."""
+    generator, runs, n = np.random.Generator(np.random.Philox(m)), 400, 20
+    truth, covered, alone = 100 * 0.1 * 0.4, 0, 0
+    for _ in range(runs):
+        borderline = generator.random(m) < 0.1
+        x = borderline & (generator.random((n, m)) < 0.4)
+        two = TwoWay(np.ones(m, dtype=bool))
+        for row in x:
+            two.add(row)
+        drops = Drops(tuple(100.0 * x.mean(axis=1)), 100.0)
+        low, high = two.interval(drops, 0.95)
+        covered += low <= truth <= high
+        low, high = drops.normal(0.95)
+        alone += low <= truth <= high
+    assert covered / runs >= 0.93 - 3 * math.sqrt(0.95 * 0.05 / runs)
+    assert alone / runs < 0.8
+
+
+def test_the_golden_accuracy_has_an_interval():
+    golden = np.arange(360) < 354
+    low, high = golden_interval(golden, 0.95)
+    assert low < 100 * 354 / 360 < high
+    assert (low, high) == pytest.approx((96.41, 99.39), abs=0.01)
+
+
+def rows_of(changed, right):
+    golden = TrialResult(
+        Trial(0), (100.0 * right.mean(),), images=right.size, right=(packed(right),)
+    )
+    trials = [
+        TrialResult(
+            Trial(i, 1e-3),
+            (100.0 * (right ^ bits).mean(),),
+            changed=(packed(bits),),
+        )
+        for i, bits in enumerate(changed)
+    ]
+    return golden, trials
+
+
+def test_a_summary_has_the_interval_where_all_rows_know_their_images():
+    generator = np.random.Generator(np.random.Philox(5))
+    right = generator.random(80) < 0.9
+    golden, trials = rows_of(generator.random((6, 80)) < 0.1, right)
+    found = summarize(golden, trials, CampaignSettings(), {})
+    (row,) = found.bers
+    assert row.drop_two_way_interval.low < row.drop < row.drop_two_way_interval.high
+    assert row.right_to_wrong + row.wrong_to_right == pytest.approx(
+        sum(unpacked(t.changed[0], 80).sum() for t in trials) / 6
+    )
+    assert 80 * row.drop / 100 == pytest.approx(row.right_to_wrong - row.wrong_to_right)
+    assert found.golden_intervals is not None
+    old = [*trials[:-1], TrialResult(Trial(5, 1e-3), (90.0,))]
+    (row,) = summarize(golden, old, CampaignSettings(), {}).bers
+    assert row.drop_two_way_interval is None
+
+
+def test_damaged_rows_are_one_line():
+    golden, trials = rows_of(np.zeros((2, 80), dtype=bool), np.ones(80, dtype=bool))
+    bad = [trials[0], TrialResult(Trial(1, 1e-3), (90.0,), changed=("!",))]
+    with pytest.raises(ConfigError, match=r"BER 0\.001: changed"):
+        summarize(golden, bad, CampaignSettings(), {})

@@ -1,0 +1,160 @@
+"""Labels: taken from the loader as the host iterates it, and believed only if they fit."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+import toy
+from rfquant_hooks.contract import PhaseOutcome
+from seu_plugin import Campaign
+from seu_plugin.analysis.images import unpacked
+from seu_plugin.analysis.manifest import MANIFEST
+from seu_plugin.analysis.rows import TRIALS, read_rows
+from seu_plugin.campaign.correctness import Correctness, Images, Labelled, Scored, scores_of
+from seu_plugin.campaign.outcomes import OutputRecorder
+from seu_plugin.errors import ConfigError
+
+LABELS = torch.tensor([0, 1, 2, 1, 0, 2])
+
+
+def loader(batch_size=4):
+    images = torch.eye(3)[LABELS]
+    return torch.utils.data.DataLoader(
+        torch.utils.data.TensorDataset(images, LABELS), batch_size=batch_size
+    )
+
+
+def recorded(batches, wrong=()):
+    """What a network that is right but for the images ``wrong`` would give."""
+    recorder, seen = OutputRecorder(), 0
+    for inputs, _ in batches:
+        output = inputs.clone()
+        for i in wrong:
+            if seen <= i < seen + len(output):
+                output[i - seen] = output[i - seen].roll(1)
+        seen += len(output)
+        recorder(output)
+    return recorder.taken()
+
+
+def second(batch):
+    return batch[1]
+
+
+def test_labels_are_watched_and_the_loader_is_as_before():
+    data = loader()
+    before, own = dict(vars(data)), type(data)
+    images = Images(Labelled(data, second))
+    with images.watching():
+        assert isinstance(data, own) and len(data) == 2
+        golden = recorded(data, wrong=[1])
+    assert type(data) is own and vars(data) == before
+    right = images.begin(PhaseOutcome(None, (100 * 5 / 6,)), golden)
+    assert unpacked(right[0], 6).tolist() == [True, False, True, True, True, True]
+    changed = images.changed(PhaseOutcome(None, (0.0,)), recorded(data, wrong=[0, 4]))
+    assert np.flatnonzero(unpacked(changed[0], 6)).tolist() == [0, 1, 4]
+    assert images.unchanged() == ("",)
+    assert images.number == 6 and images.why is None
+
+
+def test_the_loader_is_given_back_after_an_error():
+    data = loader()
+    with pytest.raises(KeyError), Images(Labelled(data, second)).watching():
+        next(iter(data))
+        raise KeyError
+    assert type(data) is torch.utils.data.DataLoader
+
+
+def test_architectures_are_told_apart():
+    data = loader()
+    images = Images(Labelled(data, second))
+    with images.watching():
+        one, two = recorded(data), recorded(data, wrong=[2, 3])
+    both = tuple(torch.cat(parts) for parts in zip(one, two))
+    right = images.begin(PhaseOutcome(None, (100.0, 100 * 4 / 6)), both)
+    assert [int(unpacked(r, 6).sum()) for r in right] == [6, 4]
+
+
+def test_labels_that_do_not_make_the_accuracy_are_not_believed():
+    data = loader()
+    images = Images(Labelled(data, lambda batch: batch[1].flip(0)))
+    with images.watching():
+        golden = recorded(data)
+    assert images.begin(PhaseOutcome(None, (100.0,)), golden) is None
+    assert "do not make the accuracy" in images.why
+    assert images.changed(PhaseOutcome(None, (100.0,)), golden) is None
+
+
+@pytest.mark.parametrize(
+    ("data", "read", "told"),
+    [
+        ([(torch.eye(3), torch.arange(3))], second, "a list of batches cannot be watched"),
+        (loader(), lambda batch: None, "could not be matched"),
+        (loader(), lambda batch: torch.eye(2), "could not be matched"),
+    ],
+)
+def test_what_is_not_known_is_said(data, read, told):
+    images = Images(Labelled(data, read))
+    with images.watching():
+        golden = recorded([(torch.eye(3), None)] if isinstance(data, list) else data)
+    assert images.begin(PhaseOutcome(None, (100.0,)), golden) is None
+    assert told in images.why
+
+
+def test_nothing_is_known_without_a_source():
+    images = Images(Correctness())
+    assert images.begin(PhaseOutcome(None, (100.0,)), None) is None
+    assert "no labels" in images.why
+
+
+@pytest.mark.parametrize("value", [98.0, [98.0, 97.0], torch.tensor(98.0), np.array([98.0])])
+def test_an_accuracy_is_no_scores(value):
+    assert scores_of(value) is None
+
+
+def test_scores_have_a_range():
+    with pytest.raises(ConfigError, match=r"0 \.\.\. 1 an image"):
+        scores_of(np.array([0.0, 2.0]))
+    assert Scored().of(PhaseOutcome(np.array([0.5, 1.0]), (75.0,)), None) is None
+
+
+def campaign(output, make, **settings):
+    model, reference = toy.net(), []
+
+    def evaluate():
+        with torch.no_grad():
+            found = model(toy.batch(64)).argmax(1)
+        if not reference:
+            reference.append(found)
+        return make(found == reference[0])
+
+    given = {"ber": [1e-3, 1e-2], "trials": 6, "threshold": "grid", "seed": 1, **settings}
+    return Campaign(model, evaluate, output=str(output), **given)
+
+
+def test_from_python_a_score_an_image(tmp_path):
+    campaign(tmp_path / "plain", lambda right: 100.0 * float(right.float().mean())).run()
+    summary = campaign(tmp_path / "scores", lambda right: right).run()
+    rows = read_rows(tmp_path / "scores" / TRIALS)[0]
+    assert rows[0].images == 64
+    for one, other in zip(rows, read_rows(tmp_path / "plain" / TRIALS)[0]):
+        assert one.metrics == pytest.approx(other.metrics) and one.trial == other.trial
+        changed = unpacked((one.changed or one.right)[0], 64)
+        assert 100 * changed.mean() == pytest.approx(
+            one.metrics[0] if one.changed is None else 100 - one.metrics[0]
+        )
+    for row in summary.bers:
+        assert row.drop_two_way_interval.high >= row.drop_normal_interval.high
+    page = (tmp_path / "scores" / "report.html").read_text()
+    assert "Other images too" in page and "interval over other images" in page
+    page = (tmp_path / "plain" / "report.html").read_text()
+    assert "which no interval here covers (evaluate returns an accuracy" in page
+
+
+def test_scores_between_0_and_1_are_an_accuracy_alone(tmp_path):
+    summary = campaign(tmp_path, lambda right: right.float() * 0.5 + 0.25).run()
+    assert summary.golden == (75.0,)
+    assert summary.bers[0].drop_two_way_interval is None
+    assert json.loads((tmp_path / MANIFEST).read_text())["images"].startswith("not known")
