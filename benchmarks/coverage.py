@@ -1,0 +1,450 @@
+"""How often intervals hold the truth: simulated campaigns whose true mean or threshold is known.
+
+    python benchmarks/coverage.py          # simulate: benchmarks/results/coverage.json
+    python benchmarks/coverage.py --page   # put that file into docs/statistics*.md
+
+Coverage of 95 % intervals, in %. Widths: means over campaigns; of a mean drop in percentage points,
+of a threshold in decades of BER, over the intervals that are bounded on both sides. All equal:
+campaigns whose trials all have one drop, where the near-normal interval of the mean is the any-law
+one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import re
+import zlib
+from pathlib import Path
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+import numpy.typing as npt
+from common import CPU, RESULTS, report
+from scipy import special
+
+from seu_plugin.analysis.drops import Drops
+from seu_plugin.analysis.intervals import Interval
+from seu_plugin.analysis.threshold import HIGHEST, LOWEST, estimate, next_bers
+from seu_plugin.analysis.trials import TrialResult, grid
+from seu_plugin.campaign.schedule import batches
+from seu_plugin.faults.population import Kind, Population
+from seu_plugin.settings.campaign import GRID, CampaignSettings, Until
+
+Floats = npt.NDArray[np.float64]
+Row = Dict[str, Any]
+
+SEED, CONFIDENCE, GOLDEN = 2024, 0.95, 98.0
+LOW, HIGH = GOLDEN - 100.0, GOLDEN
+TRIALS = (5, 10, 20, 100)
+MARGIN, FIRST, MOST = 5.0, 20, 320
+MAX_DROP, TOLERANCE, NOISE = 1.0, 0.1, 0.3
+MEMORY = Population((Kind(1_000_000, 1, 1),))
+
+MEAN, UNTIL, THRESHOLD = "mean drop", "mean drop after until", "threshold"
+COLUMNS = (
+    "interval of",
+    "law",
+    "truth",
+    "trials",
+    "campaigns",
+    "any law, %",
+    "any-law width",
+    "any law unbounded, %",
+    "near normal, %",
+    "near-normal width",
+    "near normal unbounded, %",
+    "all equal, %",
+)
+
+
+def generator(*names: object) -> np.random.Generator:
+    words = [zlib.crc32(str(name).encode()) for name in names]
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence([SEED, *words])))
+
+
+class Law(NamedTuple):
+    """Of the drop of one fault map, in ``LOW`` ... ``HIGH``; its exact mean."""
+
+    draw: Callable[[np.random.Generator, int], Floats]
+    mean: float
+
+
+def normal(mean: float, sd: float) -> Law:
+    """Clipped."""
+    low, high = (LOW - mean) / sd, (HIGH - mean) / sd
+    inside = special.ndtr(high) - special.ndtr(low)
+    tails = LOW * special.ndtr(low) + HIGH * special.ndtr(-high)
+    slope = (math.exp(-(low**2) / 2) - math.exp(-(high**2) / 2)) / math.sqrt(2 * math.pi)
+    return Law(
+        lambda g, n: np.clip(mean + sd * g.standard_normal(n), LOW, HIGH),
+        float(tails + mean * inside + sd * slope),
+    )
+
+
+def lognormal(median: float, sigma: float) -> Law:
+    """Clipped."""
+    cut = (math.log(HIGH) - math.log(median)) / sigma
+    below = median * math.exp(sigma**2 / 2) * special.ndtr(cut - sigma)
+    return Law(
+        lambda g, n: np.minimum(median * np.exp(sigma * g.standard_normal(n)), HIGH),
+        float(below + HIGH * special.ndtr(-cut)),
+    )
+
+
+def sometimes(probability: float, drop: float) -> Law:
+    """``drop`` with that probability, else 0."""
+    return Law(lambda g, n: np.where(g.random(n) < probability, drop, 0.0), probability * drop)
+
+
+def mixture(share: float, most: Law, low: float, high: float) -> Law:
+    """A ``share`` of ``most``, the rest uniform in ``low`` ... ``high``."""
+    return Law(
+        lambda g, n: np.where(g.random(n) < share, most.draw(g, n), g.uniform(low, high, n)),
+        share * most.mean + (1.0 - share) * (low + high) / 2,
+    )
+
+
+RARE = "1 in 33 costs 80"
+LAWS = {
+    "normal, sd 1.5": normal(5.0, 1.5),
+    "lognormal, sigma 1.5": lognormal(1.0, 1.5),
+    RARE: sometimes(1 / 33, 80.0),
+    "1 in 100 costs 80": sometimes(1 / 100, 80.0),
+    "90 % near 0.2, 10 % 20 ... 90": mixture(0.9, normal(0.2, 0.1), 20.0, 90.0),
+    "half at chance level": sometimes(1 / 2, 88.0),
+}
+
+
+class Tally:
+    """Of the intervals of one kind in many campaigns."""
+
+    def __init__(self) -> None:
+        self.held: List[bool] = []
+        self.widths: List[float] = []
+
+    def add(self, interval: Interval, *truths: float) -> None:
+        """A rounding error is no miss."""
+        near = [1e-9 * abs(truth) for truth in truths]
+        self.held.append(
+            all(
+                interval.low - error <= truth <= interval.high + error
+                for truth, error in zip(truths, near)
+            )
+        )
+        self.widths.append(interval.high - interval.low)
+
+    @property
+    def figures(self) -> Tuple[float, Optional[float], float]:
+        """Coverage in %, mean width of the bounded ones, unbounded ones in %."""
+        bounded = [width for width in self.widths if math.isfinite(width)]
+        return (
+            percent(sum(self.held), len(self.held)),
+            round(float(np.mean(bounded)), 4) if bounded else None,
+            percent(len(self.widths) - len(bounded), len(self.widths)),
+        )
+
+
+def percent(part: int, whole: int) -> float:
+    return round(100.0 * part / whole, 3)
+
+
+def mean_row(name: str, n: int, campaigns: int) -> Row:
+    law, g = LAWS[name], generator(MEAN, name, n)
+    any_law, near_normal, equal = Tally(), Tally(), 0
+    for _ in range(campaigns):
+        # Their order does not matter; sorted, those that are alike are found in the cache.
+        drops = Drops(tuple(np.sort(law.draw(g, n)).tolist()), GOLDEN)
+        any_law.add(drops.any_law(CONFIDENCE), law.mean)
+        near_normal.add(drops.normal(CONFIDENCE), law.mean)
+        equal += not drops.vary()
+    return row(MEAN, name, law.mean, n, any_law, near_normal, equal)
+
+
+def row(
+    of: str,
+    law: str,
+    truth: object,
+    n: float,
+    any_law: Tally,
+    near_normal: Tally,
+    equal: Optional[int] = None,
+) -> Row:
+    campaigns = len(any_law.held)
+    alike = None if equal is None else percent(equal, campaigns)
+    figures = (*any_law.figures, *near_normal.figures, alike)
+    return dict(zip(COLUMNS, (of, law, truth, n, campaigns, *figures)))
+
+
+def until_row(name: str, campaigns: int) -> Row:
+    """Looked at as a campaign looks: n grows by half until the any-law interval is narrow."""
+    law, g = LAWS[name], generator(UNTIL, name)
+    any_law, near_normal, equal, sizes = Tally(), Tally(), 0, []
+    for _ in range(campaigns):
+        drops = stopped(law.draw(g, MOST).tolist())
+        any_law.add(drops.any_law(CONFIDENCE), law.mean)
+        near_normal.add(drops.normal(CONFIDENCE), law.mean)
+        equal += not drops.vary()
+        sizes.append(len(drops.values))
+    return row(UNTIL, name, law.mean, float(np.mean(sizes)), any_law, near_normal, equal)
+
+
+def stopped(values: Sequence[float]) -> Drops:
+    """The first of ``values``, as many as the schedule of campaigns asks for."""
+    until = Until(margin=MARGIN, max_trials=MOST, guarantee="any_law")
+    campaign = CampaignSettings(ber=(1e-3,), trials=FIRST, until=until, max_drop=None)
+    golden = TrialResult(grid((1e-3,), 0, 1)[0], (GOLDEN,))
+    results: Dict[str, TrialResult] = {}
+    for batch in batches(campaign, (1e-3,), {}, golden, results):
+        for trial in batch.trials:
+            results[trial.id] = TrialResult(trial, (GOLDEN - values[trial.number],))
+    return Drops(tuple(values[: len(results)]), GOLDEN)
+
+
+class Curve(NamedTuple):
+    """Drops of trials at a BER: their mean, and them, given a standard normal value of each trial
+    that is the same at every BER."""
+
+    mean: Callable[[float], float]
+    draw: Callable[[float, Floats], Floats]
+
+
+def scattered(mean: Callable[[float], float]) -> Curve:
+    """Drops scatter normally about the mean, the more the higher it is."""
+    return Curve(mean, lambda ber, z: np.clip(mean(ber) * (1.0 + NOISE * z), LOW, HIGH))
+
+
+def through(*points: Tuple[float, float]) -> Curve:
+    """Lines in log-log through points (BER, mean drop)."""
+    x, y = np.log10(np.array(points)).T
+    return scattered(lambda ber: float(10.0 ** np.interp(math.log10(ber), x, y)))
+
+
+def own_cliffs(middle: float, decades: float, drop: float) -> Curve:
+    """Each fault map falls at a BER of its own, log-normal about ``middle``."""
+
+    def place(ber: float) -> float:
+        return (math.log10(ber) - math.log10(middle)) / decades
+
+    return Curve(
+        lambda ber: drop * float(special.ndtr(place(ber))),
+        lambda ber, z: np.where(z <= place(ber), drop, 0.0),
+    )
+
+
+CURVES = {
+    "steep": through((LOWEST, 1e-9), (2e-6, 1e-4), (1e-4, 12.5), (2e-4, 80.0), (HIGHEST, 80.0)),
+    "shallow": through((LOWEST, 0.002), (1e-4, 1.0), (HIGHEST, 8.0)),
+    "plateau": through((LOWEST, 1e-4), (1e-6, 0.1), (1e-5, 0.9), (1e-3, 1.1), (1e-2, 30.0)),
+    "cliff": scattered(lambda ber: 80.0 if ber >= 1e-3 else 0.0),
+    "cliff of each map": own_cliffs(1e-3, 0.5, 80.0),
+    "non-monotone": through((LOWEST, 1e-4), (1e-6, 0.1), (1e-4, 3.0), (1e-3, 0.3), (1e-2, 10.0)),
+}
+
+
+def crossings(curve: Curve) -> List[float]:
+    """BERs at which the mean drop of all fault maps passes ``MAX_DROP``, upwards or downwards."""
+
+    def above(x: float) -> bool:
+        ber = min(10.0**x, HIGHEST)
+        return MEMORY.chance(ber) * curve.mean(ber) >= MAX_DROP
+
+    points = np.linspace(math.log10(LOWEST), math.log10(HIGHEST), 3001).tolist()
+    found = []
+    for left, right in zip(points, points[1:]):
+        if above(left) != above(right):
+            for _ in range(60):
+                middle = (left + right) / 2
+                left, right = (left, middle) if above(middle) != above(left) else (middle, right)
+            found.append(10.0**right)
+    return found
+
+
+def searched(curve: Curve, z: Floats) -> Dict[float, Drops]:
+    """As a campaign searches for the threshold, from its usual grid on."""
+    drops: Dict[float, Drops] = {}
+    added: Sequence[float] = GRID
+    while added:
+        for ber in added:
+            values = tuple(curve.draw(ber, z).tolist())
+            drops[ber] = Drops(values, GOLDEN, MEMORY.chance(ber), conditional=True)
+        added = next_bers(drops, MAX_DROP, CONFIDENCE, TOLERANCE)
+    return drops
+
+
+def threshold_row(name: str, campaigns: int) -> Row:
+    curve, g = CURVES[name], generator(THRESHOLD, name)
+    truths = [math.log10(ber) for ber in crossings(curve)]
+    any_law, near_normal = Tally(), Tally()
+    for _ in range(campaigns):
+        drops = searched(curve, g.standard_normal(FIRST))
+        found = estimate(drops, MAX_DROP, CONFIDENCE)
+        any_law.add(decades(found.any_law_low, found.any_law_high), *truths)
+        near_normal.add(decades(found.low, found.high), *truths)
+    truth = [float(f"{10.0**x:.3g}") for x in truths]
+    return row(THRESHOLD, name, truth, FIRST, any_law, near_normal)
+
+
+def decades(low: Optional[float], high: Optional[float]) -> Interval:
+    return Interval(
+        -math.inf if low is None else math.log10(low),
+        math.inf if high is None else math.log10(high),
+    )
+
+
+def least(campaigns: int) -> float:
+    """Coverage in % that is not yet 3 standard errors below the nominal one."""
+    return 100.0 * (CONFIDENCE - 3.0 * math.sqrt(CONFIDENCE * (1.0 - CONFIDENCE) / campaigns))
+
+
+# The page.
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+COMMAND = "python benchmarks/coverage.py"
+ENGLISH = {
+    "said": "`{command}`: {campaigns} simulated campaigns a cell ({few} for the threshold), at "
+    "95 %. Coverage in %, in parentheses the mean width; **bold**: more than 3 standard errors "
+    "below 95.",
+    "mean": "Mean drop, widths in percentage points, by the law of the drop of one fault map "
+    "(where all trials are equal, the near-normal interval is the any-law one):",
+    "until": "`until` (margin 5, {first} to {most} trials, `any_law`), one map in 33 costing 80 "
+    "points, at the stop after {trials} trials on average: any law {any_law}, near normal "
+    "{near_normal}.",
+    "threshold": "Threshold (`max_drop` 1, 20 trials), widths in decades of bounded intervals, by "
+    "the mean curve:",
+    "columns": ("law", "mean", "interval"),
+    "curves": ("curve", "any law", "unbounded, %", "near normal", "unbounded, %"),
+    "kinds": ("any law", "near normal"),
+}
+CHINESE = {
+    "said": "`{command}`:每格 {campaigns} 次模拟的 campaign(阈值为 {few} 次),95 %。"
+    "数字是覆盖率(%),括号内是平均宽度;**粗体**:比 95 低 3 个标准误差以上。",
+    "mean": "平均下降,宽度以百分点计,按单张故障图下降的分布(所有 trial 都相等时,近似正态的区间就是"
+    "任意分布的):",
+    "until": "`until`(margin 5,{first} 到 {most} 次 trial,`any_law`),每 33 张故障图有一张下降 80 "
+    "个百分点,平均在 {trials} 次 trial 后停止;停止时任意分布 {any_law},近似正态 {near_normal}。",
+    "threshold": "阈值(`max_drop` 1,20 次 trial),宽度以十倍程计(只计有界的区间),按均值曲线:",
+    "columns": ("分布", "均值", "区间"),
+    "curves": ("曲线", "任意分布", "无界,%", "近似正态", "无界,%"),
+    "kinds": ("任意分布", "近似正态"),
+    "normal, sd 1.5": "正态,标准差 1.5",
+    "lognormal, sigma 1.5": "对数正态,sigma 1.5",
+    RARE: "33 张中 1 张下降 80",
+    "1 in 100 costs 80": "100 张中 1 张下降 80",
+    "90 % near 0.2, 10 % 20 ... 90": "90 % 在 0.2 附近,10 % 为 20 ... 90",
+    "half at chance level": "一半降到随机猜测水平",
+    "steep": "陡",
+    "shallow": "缓",
+    "plateau": "平台",
+    "cliff": "悬崖",
+    "cliff of each map": "每张故障图各有其悬崖",
+    "non-monotone": "非单调",
+}
+PAGES: Dict[str, Dict[str, Any]] = {"statistics.md": ENGLISH, "statistics.zh-CN.md": CHINESE}
+KINDS = (("any law, %", "any-law width"), ("near normal, %", "near-normal width"))
+
+
+def cell(found: Row, kind: Tuple[str, str]) -> str:
+    """Coverage and width."""
+    held, width = (found[column] for column in kind)
+    text = f"{held:.1f}"
+    text = f"**{text}**" if held < least(found["campaigns"]) else text
+    return f"{text} (-)" if width is None else f"{text} ({width:.3g})"
+
+
+def table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    ruled = [header, ["---"] * len(header), *lines]
+    return "".join(f"| {' | '.join(line)} |\n" for line in ruled)
+
+
+def mean_table(rows: Sequence[Row], words: Dict[str, Any]) -> str:
+    found = {(r["law"], r["trials"]): r for r in rows if r["interval of"] == MEAN}
+    sizes = sorted({n for _, n in found})
+    lines: List[List[str]] = []
+    for law in dict.fromkeys(law for law, _ in found):
+        of_law = [found[law, n] for n in sizes]
+        start = (words.get(law, law), f"{of_law[0]['truth']:.3g}")
+        for kind, name in zip(KINDS, words["kinds"]):
+            lines.append([*start, name, *(cell(one, kind) for one in of_law)])
+            start = ("", "")
+    return table([*words["columns"], *(f"n = {n}" for n in sizes)], lines)
+
+
+def threshold_table(rows: Sequence[Row], words: Dict[str, Any]) -> str:
+    lines: List[List[str]] = []
+    for one in (r for r in rows if r["interval of"] == THRESHOLD):
+        opens = [f"{one[f'{name} unbounded, %']:.3g}" for name in ("any law", "near normal")]
+        cells = [cell(one, kind) for kind in KINDS]
+        name = str(words.get(one["law"], one["law"]))
+        lines.append([name, cells[0], opens[0], cells[1], opens[1]])
+    return table(words["curves"], lines)
+
+
+def section(rows: Sequence[Row], words: Dict[str, Any]) -> str:
+    """What stands between the marks of a page."""
+    campaigns = {r["interval of"]: r["campaigns"] for r in rows}
+    stop = next(r for r in rows if r["interval of"] == UNTIL)
+    any_law, near_normal = (cell(stop, kind) for kind in KINDS)
+    said = words["said"].format(
+        command=COMMAND, campaigns=f"{campaigns[MEAN]:,}", few=campaigns[THRESHOLD]
+    )
+    until = words["until"].format(
+        first=FIRST,
+        most=MOST,
+        trials=f"{stop['trials']:.0f}",
+        any_law=any_law,
+        near_normal=near_normal,
+    )
+    tables = mean_table(rows, words), threshold_table(rows, words)
+    return (
+        f"{said}\n\n{words['mean']}\n\n{tables[0]}\n{until}\n\n{words['threshold']}\n\n{tables[1]}"
+    )
+
+
+def page(text: str, rows: Sequence[Row], words: Dict[str, Any]) -> str:
+    """``text`` with what is between the marks made anew."""
+    new = f"<!-- coverage -->\n{section(rows, words)}<!-- /coverage -->"
+    pattern = r"<!-- coverage -->\n.*?<!-- /coverage -->"
+    text, found = re.subn(pattern, lambda _: new, text, flags=re.DOTALL)
+    if found != 1:
+        raise ValueError(f"{found} pairs of marks <!-- coverage --> and <!-- /coverage -->")
+    return text
+
+
+def write_pages() -> None:
+    rows = json.loads((RESULTS / "coverage.json").read_text())["rows"]
+    for name, words in PAGES.items():
+        path = DOCS / name
+        if not path.exists() or "<!-- coverage -->" not in path.read_text(encoding="utf-8"):
+            print(f"docs/{name}: no marks")
+            continue
+        path.write_text(page(path.read_text(encoding="utf-8"), rows, words), encoding="utf-8")
+
+
+def simulate(campaigns: int, searches: int) -> List[Row]:
+    rows = [mean_row(name, n, campaigns) for name in LAWS for n in TRIALS]
+    rows.append(until_row(RARE, campaigns))
+    rows += [threshold_row(name, searches) for name in CURVES]
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--campaigns", type=int, default=2000, help="a cell")
+    parser.add_argument("--searches", type=int, default=2000, help="a curve, of the threshold")
+    parser.add_argument("--page", action="store_true", help="only write the pages")
+    given = parser.parse_args()
+    if given.page:
+        write_pages()
+        return
+    rows = simulate(given.campaigns, given.searches)
+    lines = [[one[column] for column in COLUMNS] for one in rows]
+    report("coverage", CPU, "Coverage of 95 % intervals", COLUMNS, lines)
+    missed = [one for one in rows if one["any law, %"] < least(one["campaigns"])]
+    if missed:
+        cells = "; ".join(f"{r['interval of']}, {r['law']}, {r['trials']} trials" for r in missed)
+        raise SystemExit(f"the any-law interval covers too little: {cells}")
+
+
+if __name__ == "__main__":
+    main()
