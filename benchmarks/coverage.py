@@ -4,9 +4,9 @@
     python benchmarks/coverage.py --page   # put that file into docs/statistics*.md
 
 Coverage of 95 % intervals, in %. Widths: means over campaigns; of a mean drop in percentage points,
-of a threshold in decades of BER, over the intervals that are bounded on both sides. All equal:
-campaigns whose trials all have one drop, where the near-normal interval of the mean is the any-law
-one.
+of a threshold in decades of BER, over the intervals that are bounded on both sides. Unbounded:
+campaigns with one that is not. All equal: campaigns whose trials all have one drop, where the
+near-normal interval of the mean is the any-law one.
 """
 
 from __future__ import annotations
@@ -42,19 +42,18 @@ MARGIN, FIRST, MOST = 5.0, 20, 320
 MAX_DROP, TOLERANCE, NOISE = 1.0, 0.1, 0.3
 MEMORY = Population((Kind(1_000_000, 1, 1),))
 
-MEAN, UNTIL, THRESHOLD = "mean drop", "mean drop after until", "threshold"
+MEAN, UNTIL, THRESHOLD = "mean", "until", "threshold"
 COLUMNS = (
-    "interval of",
+    "of",
     "law",
     "truth",
     "trials",
     "campaigns",
     "any law, %",
-    "any-law width",
-    "any law unbounded, %",
+    "any width",
     "near normal, %",
-    "near-normal width",
-    "near normal unbounded, %",
+    "normal width",
+    "unbounded, %",
     "all equal, %",
 )
 
@@ -106,14 +105,14 @@ def mixture(share: float, most: Law, low: float, high: float) -> Law:
     )
 
 
-RARE = "1 in 33 costs 80"
+RARE = "1 in 33"
 LAWS = {
-    "normal, sd 1.5": normal(5.0, 1.5),
-    "lognormal, sigma 1.5": lognormal(1.0, 1.5),
+    "normal": normal(5.0, 1.5),
+    "lognormal": lognormal(1.0, 1.5),
     RARE: sometimes(1 / 33, 80.0),
-    "1 in 100 costs 80": sometimes(1 / 100, 80.0),
-    "90 % near 0.2, 10 % 20 ... 90": mixture(0.9, normal(0.2, 0.1), 20.0, 90.0),
-    "half at chance level": sometimes(1 / 2, 88.0),
+    "1 in 100": sometimes(1 / 100, 80.0),
+    "mixture": mixture(0.9, normal(0.2, 0.1), 20.0, 90.0),
+    "half at chance": sometimes(1 / 2, 88.0),
 }
 
 
@@ -136,14 +135,11 @@ class Tally:
         self.widths.append(interval.high - interval.low)
 
     @property
-    def figures(self) -> Tuple[float, Optional[float], float]:
-        """Coverage in %, mean width of the bounded ones, unbounded ones in %."""
+    def figures(self) -> Tuple[float, Optional[float]]:
+        """Coverage in %, mean width of the bounded ones."""
         bounded = [width for width in self.widths if math.isfinite(width)]
-        return (
-            percent(sum(self.held), len(self.held)),
-            round(float(np.mean(bounded)), 4) if bounded else None,
-            percent(len(self.widths) - len(bounded), len(self.widths)),
-        )
+        width = round(float(np.mean(bounded)), 4) if bounded else None
+        return percent(sum(self.held), len(self.held)), width
 
 
 def percent(part: int, whole: int) -> float:
@@ -173,7 +169,8 @@ def row(
 ) -> Row:
     campaigns = len(any_law.held)
     alike = None if equal is None else percent(equal, campaigns)
-    figures = (*any_law.figures, *near_normal.figures, alike)
+    unbounded = sum(map(math.isinf, map(max, any_law.widths, near_normal.widths)))
+    figures = (*any_law.figures, *near_normal.figures, percent(unbounded, campaigns), alike)
     return dict(zip(COLUMNS, (of, law, truth, n, campaigns, *figures)))
 
 
@@ -282,7 +279,7 @@ def threshold_row(name: str, campaigns: int) -> Row:
         found = estimate(drops, MAX_DROP, CONFIDENCE)
         any_law.add(decades(found.any_law_low, found.any_law_high), *truths)
         near_normal.add(decades(found.low, found.high), *truths)
-    truth = [float(f"{10.0**x:.3g}") for x in truths]
+    truth = ", ".join(f"{10.0**x:.3g}" for x in truths)
     return row(THRESHOLD, name, truth, FIRST, any_law, near_normal)
 
 
@@ -313,8 +310,17 @@ ENGLISH = {
     "threshold": "Threshold (`max_drop` 1, 20 trials), widths in decades of bounded intervals, by "
     "the mean curve:",
     "columns": ("law", "mean", "interval"),
-    "curves": ("curve", "any law", "unbounded, %", "near normal", "unbounded, %"),
+    "curves": ("curve", "any law", "near normal", "unbounded, %"),
     "kinds": ("any law", "near normal"),
+    "normal": "normal, sd 1.5",
+    "lognormal": "lognormal, sigma 1.5, median 1",
+    RARE: "1 in 33 costs 80, others 0",
+    "1 in 100": "1 in 100 costs 80, others 0",
+    "mixture": "90 % near 0.2, 10 % in 20 ... 90",
+    "half at chance": "half 88 (chance level), half 0",
+    "cliff": "cliff at 1e-3, of all maps",
+    "cliff of each map": "cliff of each map at its own BER",
+    "non-monotone": "non-monotone, all of its 3 crossings",
 }
 CHINESE = {
     "said": "`{command}`:每格 {campaigns} 次模拟的 campaign(阈值为 {few} 次),95 %。"
@@ -325,29 +331,29 @@ CHINESE = {
     "个百分点,平均在 {trials} 次 trial 后停止;停止时任意分布 {any_law},近似正态 {near_normal}。",
     "threshold": "阈值(`max_drop` 1,20 次 trial),宽度以十倍程计(只计有界的区间),按均值曲线:",
     "columns": ("分布", "均值", "区间"),
-    "curves": ("曲线", "任意分布", "无界,%", "近似正态", "无界,%"),
+    "curves": ("曲线", "任意分布", "近似正态", "无界,%"),
     "kinds": ("任意分布", "近似正态"),
-    "normal, sd 1.5": "正态,标准差 1.5",
-    "lognormal, sigma 1.5": "对数正态,sigma 1.5",
-    RARE: "33 张中 1 张下降 80",
-    "1 in 100 costs 80": "100 张中 1 张下降 80",
-    "90 % near 0.2, 10 % 20 ... 90": "90 % 在 0.2 附近,10 % 为 20 ... 90",
-    "half at chance level": "一半降到随机猜测水平",
+    "normal": "正态,标准差 1.5",
+    "lognormal": "对数正态,sigma 1.5,中位数 1",
+    RARE: "33 张中 1 张下降 80,其余为 0",
+    "1 in 100": "100 张中 1 张下降 80,其余为 0",
+    "mixture": "90 % 在 0.2 附近,10 % 在 20 ... 90",
+    "half at chance": "一半下降 88(随机猜测水平),一半为 0",
     "steep": "陡",
     "shallow": "缓",
     "plateau": "平台",
-    "cliff": "悬崖",
-    "cliff of each map": "每张故障图各有其悬崖",
-    "non-monotone": "非单调",
+    "cliff": "悬崖,所有故障图都在 1e-3",
+    "cliff of each map": "悬崖,每张故障图在各自的 BER",
+    "non-monotone": "非单调,全部 3 个交点",
 }
 PAGES: Dict[str, Dict[str, Any]] = {"statistics.md": ENGLISH, "statistics.zh-CN.md": CHINESE}
-KINDS = (("any law, %", "any-law width"), ("near normal, %", "near-normal width"))
+KINDS = (("any law, %", "any width"), ("near normal, %", "normal width"))
 
 
 def cell(found: Row, kind: Tuple[str, str]) -> str:
     """Coverage and width."""
     held, width = (found[column] for column in kind)
-    text = f"{held:.1f}"
+    text = f"{held:.4g}"
     text = f"**{text}**" if held < least(found["campaigns"]) else text
     return f"{text} (-)" if width is None else f"{text} ({width:.3g})"
 
@@ -358,7 +364,7 @@ def table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
 
 
 def mean_table(rows: Sequence[Row], words: Dict[str, Any]) -> str:
-    found = {(r["law"], r["trials"]): r for r in rows if r["interval of"] == MEAN}
+    found = {(r["law"], r["trials"]): r for r in rows if r["of"] == MEAN}
     sizes = sorted({n for _, n in found})
     lines: List[List[str]] = []
     for law in dict.fromkeys(law for law, _ in found):
@@ -372,21 +378,19 @@ def mean_table(rows: Sequence[Row], words: Dict[str, Any]) -> str:
 
 def threshold_table(rows: Sequence[Row], words: Dict[str, Any]) -> str:
     lines: List[List[str]] = []
-    for one in (r for r in rows if r["interval of"] == THRESHOLD):
-        opens = [f"{one[f'{name} unbounded, %']:.3g}" for name in ("any law", "near normal")]
-        cells = [cell(one, kind) for kind in KINDS]
-        name = str(words.get(one["law"], one["law"]))
-        lines.append([name, cells[0], opens[0], cells[1], opens[1]])
+    for one in (r for r in rows if r["of"] == THRESHOLD):
+        name, unbounded = str(words.get(one["law"], one["law"])), f"{one['unbounded, %']:.3g}"
+        lines.append([name, *(cell(one, kind) for kind in KINDS), unbounded])
     return table(words["curves"], lines)
 
 
 def section(rows: Sequence[Row], words: Dict[str, Any]) -> str:
     """What stands between the marks of a page."""
-    campaigns = {r["interval of"]: r["campaigns"] for r in rows}
-    stop = next(r for r in rows if r["interval of"] == UNTIL)
+    campaigns = {r["of"]: r["campaigns"] for r in rows}
+    stop = next(r for r in rows if r["of"] == UNTIL)
     any_law, near_normal = (cell(stop, kind) for kind in KINDS)
     said = words["said"].format(
-        command=COMMAND, campaigns=f"{campaigns[MEAN]:,}", few=campaigns[THRESHOLD]
+        command=COMMAND, campaigns=f"{campaigns[MEAN]:,}", few=f"{campaigns[THRESHOLD]:,}"
     )
     until = words["until"].format(
         first=FIRST,
@@ -442,7 +446,7 @@ def main() -> None:
     report("coverage", CPU, "Coverage of 95 % intervals", COLUMNS, lines)
     missed = [one for one in rows if one["any law, %"] < least(one["campaigns"])]
     if missed:
-        cells = "; ".join(f"{r['interval of']}, {r['law']}, {r['trials']} trials" for r in missed)
+        cells = "; ".join(f"{r['of']}, {r['law']}, {r['trials']} trials" for r in missed)
         raise SystemExit(f"the any-law interval covers too little: {cells}")
 
 
