@@ -100,7 +100,9 @@ def by_bers(
                 one.any_law(sure),
                 one.normal(sure, _pilot(campaign)),
                 None if images is None else images.interval(one, sure),
-                one.normal(all_at_once) if images is None else images.interval(one, all_at_once),
+                one.normal(all_at_once, _pilot(campaign))
+                if images is None
+                else images.interval(one, all_at_once),
                 rising[ber],
                 None if limit is None else one.exceeding(limit),
                 None if limit is None else one.exceeding_interval(limit, sure),

@@ -37,33 +37,6 @@ def t_interval(values: Sequence[float], confidence: float) -> Interval:
     return Interval(mean - half, mean + half)
 
 
-def bootstrap_interval(
-    values: Sequence[float], confidence: float, resamples: int = 2000, seed: int = 0
-) -> Interval:
-    """Studentized bootstrap interval of the mean: it follows skewed values as t does not.
-
-    Efron and Tibshirani, An Introduction to the Bootstrap (1993), section 12.5. The generator
-    is its own, so that a summary made twice is the same. Needs two values; equal values give a
-    point, and an interval may be infinite where most are equal: the resamples then say nothing.
-    """
-    sample = np.asarray(values, dtype=np.float64)
-    n, mean = sample.size, float(sample.mean())
-    error = float(sample.std(ddof=1)) / math.sqrt(n)
-    if error == 0.0:
-        return Interval(mean, mean)
-    generator = np.random.Generator(np.random.Philox(seed))
-    drawn = sample[generator.integers(0, n, (resamples, n))]
-    errors = drawn.std(axis=1, ddof=1) / math.sqrt(n)
-    deviations = drawn.mean(axis=1) - mean
-    with np.errstate(divide="ignore", invalid="ignore"):
-        t = np.where(errors > 0.0, deviations / errors, np.sign(deviations) * np.inf)
-    t[(errors == 0.0) & (deviations == 0.0)] = 0.0
-    t.sort()  # quantiles as order statistics: none between a number and infinity
-    tail = (1.0 - confidence) / 2.0
-    low_t, high_t = t[int(tail * resamples)], t[resamples - 1 - int(tail * resamples)]
-    return Interval(mean - float(high_t) * error, mean - float(low_t) * error)
-
-
 def clopper_pearson(hits: int, trials: int, confidence: float) -> Interval:
     """Exact interval of a probability (Clopper and Pearson, 1934): coverage is never less."""
     from scipy import stats  # of old scipy, special.betaincinv is not as exact

@@ -26,6 +26,8 @@ MANIFEST = "manifest.json"
 FORMAT = 1
 
 
+#: Cells of a unit: a memory word of 64 data bits with its check bits, and to spare.
+MOST_CELLS = 1024
 Whole = Annotated[StrictInt, Field(ge=0, lt=1 << 63)]
 
 
@@ -47,8 +49,16 @@ class Identity(_Lenient):
 class PopulationFields(_Lenient):
     """The units of the memory, where trials were drawn given that one is dangerous."""
 
-    kinds: List[Tuple[Whole, Whole, Whole]]
-    factor: Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+    kinds: Annotated[List[Tuple[Whole, Whole, Whole]], Field(min_length=1, max_length=1000)]
+    factor: Annotated[float, Field(ge=1e-100, le=1e100)]
+
+    @field_validator("kinds")
+    @classmethod
+    def _possible(cls, value: List[Tuple[int, int, int]]) -> List[Tuple[int, int, int]]:
+        for units, cells, least in value:
+            if units < 1 or not 1 <= least <= cells <= MOST_CELLS:
+                raise ValueError(f"no memory has {units} units of {cells} cells, {least} or more")
+        return value
 
     def population(self) -> Population:
         return Population(tuple(Kind(*kind) for kind in self.kinds), self.factor)

@@ -52,7 +52,7 @@ class _Row(_Strict):
     detected: Optional[Count] = None
     digest: Optional[StrictStr] = None
     struck: Optional[Tuple[Tuple[Count, Count], ...]] = None
-    images: Optional[Annotated[StrictInt, Field(gt=0, lt=1 << 32)]] = None
+    images: Optional[Annotated[StrictInt, Field(gt=0, lt=1 << 28)]] = None
     right: Optional[Tuple[StrictStr, ...]] = None
     changed: Optional[Tuple[StrictStr, ...]] = None
 

@@ -101,6 +101,10 @@ def summarize(
             name = stratum(result.trial.site, result.trial.bit)
             if name in strata and _in_plan(result.trial, strata[name], campaign):
                 by_stratum.setdefault(name, []).append(result)
+    for result in results:
+        kinds = 0 if population is None else len(population.kinds)
+        if result.struck is not None and len(result.struck) != kinds:
+            raise ConfigError(f"trial {result.trial.id}: struck: is not of {kinds} kinds")
     right = _golden_right(golden)
     bers, thresholds = [], []
     missions: List[MissionSummary] = []

@@ -94,15 +94,18 @@ def estimate(drops: ByBer, max_drop: float, confidence: float) -> Threshold:
     )
 
 
-def next_bers(drops: ByBer, max_drop: float, confidence: float, tolerance: float) -> List[float]:
-    """BERs to evaluate before the threshold is known to ``tolerance`` decades; none: it is."""
+def next_bers(
+    drops: ByBer, max_drop: float, confidence: float, tolerance: float, highest: float = HIGHEST
+) -> List[float]:
+    """BERs up to ``highest`` to evaluate before the threshold is known to ``tolerance`` decades;
+    none: it is."""
     if len(drops) >= _MOST:
         return []
     wanted: Dict[float, None] = {}
     # Of plain trials, the upper end for any law is never low, however rare upsets are.
     any_law = any(one.conditional for one in drops.values())
     for curve, last, near in _curves(drops, confidence).searched(tolerance, any_law):
-        ber = _between(_bracket(curve, max_drop, last), near)
+        ber = _between(_bracket(curve, max_drop, last), near, highest)
         if ber is not None and ber not in drops:
             wanted[ber] = None
     return sorted(wanted)
@@ -164,7 +167,7 @@ def _bracket(curve: Curve, level: float, last: bool = False) -> Bracket:
     return left, right
 
 
-def _between(bracket: Bracket, tolerance: float) -> Optional[float]:
+def _between(bracket: Bracket, tolerance: float, highest: float) -> Optional[float]:
     """A BER inside the bracket, or beyond the end that is open."""
     left, right = bracket
     if left is None and right is None:
@@ -173,7 +176,7 @@ def _between(bracket: Bracket, tolerance: float) -> Optional[float]:
         assert right is not None
         return None if right <= LOWEST else _rounded(max(right / 10.0, LOWEST))
     if right is None:
-        return None if left >= HIGHEST else _rounded(min(left * 10.0, HIGHEST))
+        return None if left >= highest else min(_rounded(left * 10.0), highest)
     if math.log10(right / left) <= tolerance:
         return None
     middle = _rounded(math.sqrt(left * right))

@@ -35,6 +35,12 @@ class Correctness:
         """Of one run, on this rank."""
         return None
 
+    def on_all_ranks(self, right: Optional[Right]) -> Optional[Right]:
+        """Of all ranks, each of which has a part of the images; a collective call."""
+        parts = on_every_rank(right)
+        known = [part for part in parts if part is not None]
+        return np.concatenate(known, axis=1) if len(known) == len(parts) else None
+
 
 class Labelled(Correctness):
     """Labels as the host's loader yields them in the golden run; later runs see the same images.
@@ -45,31 +51,30 @@ class Labelled(Correctness):
     def __init__(self, loader: Any, read: Callable[[Any], Any]) -> None:
         self._loader, self._read = loader, read
         self._labels: List[torch.Tensor] = []
+        self._on = False
         self.why: Optional[str] = None
 
     @contextmanager
     def watching(self) -> Iterator[None]:
         own = type(self._loader)
-        labels, read = self._labels, self._read
-
-        def __iter__(loader: Any) -> Iterator[Any]:
-            for batch in own.__iter__(loader):
-                found = read(batch)
-                if isinstance(found, torch.Tensor) and found.dim() == 1:
-                    labels.append(found.detach().cpu())
-                yield batch
-
-        watched = type(own.__name__, (own,), {"__iter__": __iter__, "__module__": own.__module__})
         try:
-            self._loader.__class__ = watched
-        except TypeError:  # a list, say
-            self.why = f"a {own.__name__} of batches cannot be watched for labels"
+            object.__setattr__(self._loader, "__class__", _watched(own, self._note))
+        except Exception:  # noqa: BLE001 - a list, a generator, a class of its own mind
+            self.why = f"a {own.__name__} cannot be watched for labels"
             yield
             return
+        self._on = True
         try:
             yield
         finally:
-            self._loader.__class__ = own
+            self._on = False
+            object.__setattr__(self._loader, "__class__", own)
+
+    def _note(self, batch: Any) -> None:
+        found = self._read(batch) if self._on else None
+        if isinstance(found, torch.Tensor) and found.dim() == 1:
+            # A copy: a worker's memory, and the file that stands for it, is not held.
+            self._labels.append(found.detach().cpu().clone())
 
     def of(self, outcome: PhaseOutcome, recorded: Optional[Recorded]) -> Optional[Right]:
         if not self._labels or recorded is None:
@@ -80,6 +85,37 @@ class Labelled(Correctness):
             return None
         right: Right = ((classes == labels) & finite).numpy()
         return right.reshape(len(outcome.metrics), -1)
+
+
+class _Watching:
+    """An iterator that shows each batch to ``note``; otherwise the one that it goes through."""
+
+    def __init__(self, batches: Any, note: Callable[[Any], None]) -> None:
+        self._batches, self._note = batches, note
+
+    def __iter__(self) -> _Watching:
+        return self
+
+    def __next__(self) -> Any:
+        batch = next(self._batches)
+        self._note(batch)
+        return batch
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._batches, name)
+
+
+def _watched(own: Any, note: Callable[[Any], None]) -> Any:
+    """The class ``own``, whose instances are watched as they are iterated."""
+    iterate = own.__iter__
+
+    def __iter__(loader: Any) -> Any:
+        return _Watching(iterate(loader), note)
+
+    return type(own.__name__, (own,), {"__iter__": __iter__, "__module__": own.__module__})
 
 
 class Scored(Correctness):
@@ -93,19 +129,29 @@ class Scored(Correctness):
             return None
         return np.asarray(scores[None] == 1.0)
 
+    def on_all_ranks(self, right: Optional[Right]) -> Optional[Right]:
+        """Each rank has them all, or nothing is known."""
+        ours = None if right is None else right.tobytes()
+        return right if all(part == ours for part in on_every_rank(ours)) else None
+
 
 def scores_of(value: Any) -> Optional[npt.NDArray[np.float64]]:
     """``value`` as one score in [0, 1] an image: a tensor or array of shape [images]; None if it
     is an accuracy. Raises ConfigError for other scores."""
-    if isinstance(value, torch.Tensor):
-        value = value.detach().cpu().numpy()
-    if not isinstance(value, np.ndarray) or value.ndim != 1 or value.size < 2:
+    if not isinstance(value, (torch.Tensor, np.ndarray)) or value.ndim != 1 or len(value) < 2:
         return None
-    scores = value.astype(np.float64)
+    wrong = ConfigError(
+        "Campaign: evaluate returned an array, which must hold a score in 0 ... 1 an image"
+    )
+    try:
+        many = value.detach().double().cpu().numpy() if isinstance(value, torch.Tensor) else value
+        if np.iscomplexobj(many):
+            raise wrong
+        scores = np.asarray(many, dtype=np.float64)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise wrong from error
     if not ((scores >= 0.0) & (scores <= 1.0)).all():
-        raise ConfigError(
-            "Campaign: evaluate returned an array, which must hold a score in 0 ... 1 an image"
-        )
+        raise wrong
     return scores
 
 
@@ -129,10 +175,10 @@ class Images:
         self, outcome: PhaseOutcome, recorded: Optional[Recorded]
     ) -> Optional[Tuple[str, ...]]:
         """Of the golden run, on all ranks, packed by architecture."""
-        right = _gathered(self._source.of(outcome, recorded))
+        right = self._source.on_all_ranks(self._source.of(outcome, recorded))
         if right is None:
             self.why = self._source.why or "labels could not be matched with outputs"
-        elif not _agrees(right, outcome.metrics):
+        elif not all(on_every_rank(_agrees(right, outcome.metrics))):
             self.why = "labels and outputs do not make the accuracy that validate reports"
         else:
             self._golden = right
@@ -142,22 +188,22 @@ class Images:
     def changed(
         self, outcome: PhaseOutcome, recorded: Optional[Recorded]
     ) -> Optional[Tuple[str, ...]]:
-        """What a trial changed. Raises ConfigError if it evaluated another number of images."""
+        """What a trial changed; None where labels and outputs do not make the accuracy that it
+        reports (ties, or other images). Raises ConfigError for another number of images."""
         if self._golden is None:
             return None
-        right = _gathered(self._source.of(outcome, recorded))
+        right = self._source.on_all_ranks(self._source.of(outcome, recorded))
         if right is None or right.shape != self._golden.shape:
-            raise ConfigError("campaign: a trial did not evaluate the images of the golden run")
+            raise ConfigError(
+                "campaign: a trial did not give what is right or wrong for each image of the "
+                "golden run"
+            )
+        if not all(on_every_rank(_agrees(right, outcome.metrics))):
+            return None
         return tuple(packed(one) for one in right ^ self._golden)
 
     def unchanged(self) -> Optional[Tuple[str, ...]]:
         return None if self._golden is None else ("",) * len(self._golden)
-
-
-def _gathered(right: Optional[Right]) -> Optional[Right]:
-    parts = on_every_rank(right)
-    known = [part for part in parts if part is not None]
-    return np.concatenate(known, axis=1) if len(known) == len(parts) else None
 
 
 def _agrees(right: Right, metrics: Sequence[float]) -> bool:

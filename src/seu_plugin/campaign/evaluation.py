@@ -35,8 +35,8 @@ class Evaluation:
     """Runs ``run`` with the model under one fault map after the other; nothing else differs.
 
     BatchNorm is calibrated once, by the golden run, unless ``bn_calibration`` is ``faulty``;
-    quantized weights are kept from trial to trial; a trial whose map has no upset takes the
-    golden result without a run. Trials at a BER are drawn given that something may be
+    quantized weights are kept from trial to trial; a trial that reads everything right
+    takes the golden result without a run. Trials at a BER are drawn given that something may be
     read wrong, unless there is a reason ``why_plain`` (:func:`.sampling.plain_because`). Use as a
     context manager: afterwards the model is as a clean run left it.
     """
@@ -170,7 +170,8 @@ class Evaluation:
             raise InjectionError("a trial needs the golden run first")
         struck: Optional[Tuple[Tuple[int, int], ...]] = None
         if trial.ber is not None:
-            if self.conditional is not None:
+            # Where it is certain that something is dangerous, plain trials are of the same law.
+            if self.conditional is not None and self.conditional.population.chance(trial.ber) < 1.0:
                 drawn = self.conditional.draw(trial.ber, trial.number)
                 struck = tuple((units, cells) for units, cells in drawn.struck)
                 self.injector.start_trial(trial.number, 0.0, drawn.maps)

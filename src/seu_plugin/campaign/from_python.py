@@ -51,6 +51,7 @@ class Campaign:
                 f"{type(evaluate).__name__}"
             )
         self.model, self._evaluate = model, evaluate
+        self._scored = False
         if "layers" in settings:
             settings["layers"] = selection(settings["layers"])
         section = {k: settings.pop(k) for k in list(settings) if k in _SECTION_KEYS}
@@ -83,7 +84,7 @@ class Campaign:
         asked = (campaign.outcomes, plain_because(settings, campaign), Scored())
         with Evaluation(self.model, self._outcome, settings, *asked) as evaluation:
             golden = evaluation.golden()
-            if all(0.0 < metric <= 1.0 for metric in golden.metrics):
+            if not self._scored and all(0.0 < metric <= 1.0 for metric in golden.metrics):
                 raise ConfigError(
                     "Campaign: evaluate must return the top-1 accuracy in percent; the golden run "
                     f"gave {', '.join(map(str, golden.metrics))}, which looks like a fraction"
@@ -102,6 +103,7 @@ class Campaign:
     def _outcome(self) -> PhaseOutcome:
         value = self._evaluate()
         scores = scores_of(value)
+        self._scored = scores is not None
         if scores is not None:
             return PhaseOutcome(value, (100.0 * float(scores.mean()),))
         many = value if isinstance(value, (list, tuple)) else (value,)

@@ -25,7 +25,7 @@ from ..settings.campaign import CampaignSettings, Sensitivity
 from ..settings.injection import InjectionSettings
 from .evaluation import Evaluation
 from .progress import CampaignProgress
-from .sampling import check_bers, described, plain_because
+from .sampling import check_bers, described, highest_ber, plain_because
 from .schedule import batches
 from .stopping import TOO_EARLY, stoppable
 
@@ -99,6 +99,7 @@ class CampaignRun:
         elif self.campaign.sampling == "conditional" and self.bers:
             self._say(f"trials are drawn plainly: {self.evaluation.why_plain}")
         chance = None if conditional is None else conditional.population.chance
+        highest = highest_ber(self.evaluation.injector.settings)
         extra, bits = self.evaluation.extra_bits, self.evaluation.bits
         if extra and bits:
             self._say(f"protection adds {extra:,} bits to {bits:,} ({100 * extra / bits:.1f} %)")
@@ -107,7 +108,7 @@ class CampaignRun:
             if known:
                 self._say(f"{self.folder} has {known:,} trials already: only others are run")
             with CampaignProgress(self._say, quiet=rank() != 0) as progress:
-                plan = (self.campaign, self.bers, self.strata, golden, results, chance)
+                plan = (self.campaign, self.bers, self.strata, golden, results, chance, highest)
                 for batch in batches(*plan):
                     missing = [trial for trial in batch.trials if trial.id not in results]
                     progress.begin(batch.title, len(missing))

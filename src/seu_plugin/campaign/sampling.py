@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, List, Mapping, Optional, Sequence
 
+from ..analysis.threshold import HIGHEST
 from ..errors import ConfigError
 from ..faults.conditional import ConditionalMemory
 from ..faults.mechanisms import PLACED
@@ -63,3 +64,11 @@ def check_bers(memory: ConditionalMemory, bers: Sequence[float]) -> None:
                 f"campaign.ber: {ber:g} is too small: the probability that anything is read wrong "
                 "is below what a float64 holds"
             )
+
+
+def highest_ber(settings: InjectionSettings) -> float:
+    """Up to which a threshold is looked for: no direction's rate is more than certain."""
+    if settings.mode != "asymmetric":
+        return HIGHEST
+    rates = settings.asymmetric
+    return min(HIGHEST, 1.0 / max(rates.zero_to_one, rates.one_to_zero))

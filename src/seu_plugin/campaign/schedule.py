@@ -11,7 +11,7 @@ from typing import Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional
 
 from ..analysis.drops import Drops
 from ..analysis.strata import stratum_trials
-from ..analysis.threshold import next_bers
+from ..analysis.threshold import HIGHEST, next_bers
 from ..analysis.trials import Trial, TrialResult, grid
 from ..settings.campaign import CampaignSettings
 
@@ -30,10 +30,12 @@ def batches(
     golden: TrialResult,
     results: Mapping[str, TrialResult],
     chance: Optional[Chance] = None,
+    highest: float = HIGHEST,
 ) -> Iterator[Batch]:
     """The batches in order; ``results`` (by trial id) must hold all of a batch, but for other
     shards' trials, when the next one is asked for. ``chance``: of a BER, the probability that what
-    trials are drawn given is so; None of plain trials."""
+    trials are drawn given is so; None of plain trials; ``highest``: of the
+    search."""
     n = campaign.trials
     counts = dict.fromkeys(bers, n)
     seen = _Seen(golden, results, chance)
@@ -51,7 +53,7 @@ def batches(
             while True:
                 # Of this schedule's trials only: what an interrupted or a larger campaign left
                 # behind must not turn the search.
-                added = _next(campaign, seen.drops(architecture, counts))
+                added = _next(campaign, seen.drops(architecture, counts), highest)
                 if not added:
                     break
                 counts.update((ber, n) for ber in added)
@@ -68,9 +70,9 @@ def _part(trials: List[Trial], campaign: CampaignSettings) -> List[Trial]:
     return [trial for trial in trials if trial.number % number_of == index]
 
 
-def _next(campaign: CampaignSettings, drops: Mapping[float, Drops]) -> List[float]:
+def _next(campaign: CampaignSettings, drops: Mapping[float, Drops], highest: float) -> List[float]:
     assert campaign.max_drop is not None
-    return next_bers(drops, campaign.max_drop, campaign.confidence, campaign.tolerance)
+    return next_bers(drops, campaign.max_drop, campaign.confidence, campaign.tolerance, highest)
 
 
 def _wanted(campaign: CampaignSettings, seen: _Seen, ber: float, n: int) -> int:

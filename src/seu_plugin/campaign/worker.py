@@ -207,6 +207,15 @@ def _free_port() -> int:
 
 def check_hello(hello: Hello, golden: TrialResult, identity: Mapping[str, Any]) -> None:
     """Raise InjectionError if a worker evaluates something else than the process that asks."""
+    drawn = [
+        one.get("section", {}).get("sampling") for one in (hello.identity, identity)
+    ]
+    if drawn[0] != drawn[1]:
+        raise InjectionError(
+            f"the trials were drawn {'plainly' if drawn[1] is None else 'conditionally'}, and the "
+            "host would draw them otherwise: campaign.sampling: "
+            f"{'plain' if drawn[1] is None else drawn[1]} in its YAML does as they did"
+        )
     if dict(hello.identity) != dict(identity):
         different = [k for k in identity if hello.identity.get(k) != identity[k]]
         raise InjectionError(

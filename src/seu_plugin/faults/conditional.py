@@ -2,7 +2,8 @@
 
 The number of dangerous units comes first (:mod:`.population`), then which they are, then which of
 their cells are struck; all from streams of the whole memory, so that for one (seed, trial) the
-cells at a lower BER are struck at a higher one, too, where nothing is protected. No torch.
+cells at a lower BER are struck at a higher one, too, where nothing is protected, as long as these
+are less than a quarter. No torch.
 """
 
 from __future__ import annotations

@@ -15,7 +15,8 @@ from .figures import comparison_curves
 
 def comparison_table(rows: Sequence[Difference], confidence: float, pairs: bool = True) -> Table:
     """For people. ``pairs``: what :func:`~seu_plugin.analysis.paired.paired` says."""
-    over = "paired over fault maps" if pairs else "over fault maps that differ (campaign.sampling, protection or clusters)"
+    differ = "over fault maps that differ (campaign.sampling, protection or clusters)"
+    over = "paired over fault maps" if pairs else differ
     table = Table(title=f"Second minus first, {over}", title_justify="left")
     sure = f"{100 * confidence:g} % interval"
     for name in ("BER", "Trials", "First %", "Second %", "Difference", sure):

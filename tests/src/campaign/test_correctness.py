@@ -53,7 +53,8 @@ def test_labels_are_watched_and_the_loader_is_as_before():
     assert type(data) is own and vars(data) == before
     right = images.begin(PhaseOutcome(None, (100 * 5 / 6,)), golden)
     assert unpacked(right[0], 6).tolist() == [True, False, True, True, True, True]
-    changed = images.changed(PhaseOutcome(None, (0.0,)), recorded(data, wrong=[0, 4]))
+    after = PhaseOutcome(None, (100 * 4 / 6,))
+    changed = images.changed(after, recorded(data, wrong=[0, 4]))
     assert np.flatnonzero(unpacked(changed[0], 6)).tolist() == [0, 1, 4]
     assert images.unchanged() == ("",)
     assert images.number == 6 and images.why is None
@@ -90,7 +91,7 @@ def test_labels_that_do_not_make_the_accuracy_are_not_believed():
 @pytest.mark.parametrize(
     ("data", "read", "told"),
     [
-        ([(torch.eye(3), torch.arange(3))], second, "a list of batches cannot be watched"),
+        ([(torch.eye(3), torch.arange(3))], second, "a list cannot be watched for labels"),
         (loader(), lambda batch: None, "could not be matched"),
         (loader(), lambda batch: torch.eye(2), "could not be matched"),
     ],
@@ -158,3 +159,93 @@ def test_scores_between_0_and_1_are_an_accuracy_alone(tmp_path):
     assert summary.golden == (75.0,)
     assert summary.bers[0].drop_two_way_interval is None
     assert json.loads((tmp_path / MANIFEST).read_text())["images"].startswith("not known")
+
+
+class OwnIterator:
+    """A loader that is its own iterator, and says how long it is."""
+
+    def __init__(self):
+        self.batches, self.position = list(loader()), 0
+
+    def __iter__(self):
+        self.position = 0
+        return self
+
+    def __len__(self):
+        return len(self.batches)
+
+    def __next__(self):
+        if self.position == len(self.batches):
+            raise StopIteration
+        self.position += 1
+        return self.batches[self.position - 1]
+
+
+def test_a_loader_may_be_its_own_iterator():
+    data = OwnIterator()
+    images = Images(Labelled(data, second))
+    with images.watching():
+        assert len(iter(data)) == 2
+        golden = recorded(data, wrong=[1])
+    assert type(data) is OwnIterator and len(list(data)) == 2
+    assert images.begin(PhaseOutcome(None, (100 * 5 / 6,)), golden) is not None
+
+
+class Indexed:
+    def __getitem__(self, i):
+        return [torch.eye(3), torch.arange(3)][i]
+
+
+class Guarded(OwnIterator):
+    def __init_subclass__(cls, **kwargs):
+        if cls.__name__ == "Guarded":
+            raise RuntimeError("not to be derived from")
+
+
+@pytest.mark.parametrize("data", [Indexed(), (n for n in range(3)), iter([1]), Guarded()])
+def test_loaders_that_cannot_be_watched_work_as_before(data):
+    own, images = type(data), Images(Labelled(data, second))
+    with images.watching():
+        assert len(list(data)) > 0
+    assert type(data) is own
+    assert images.begin(PhaseOutcome(None, (100.0,)), None) is None
+    assert "cannot be watched" in images.why
+
+
+def test_an_iterator_that_outlives_the_golden_run_is_watched_no_more():
+    data = loader(batch_size=1)
+    source = Labelled(data, second)
+    with source.watching():
+        left = iter(data)
+        next(left)
+    assert len(list(left)) == 5
+    assert len(source._labels) == 1
+
+
+def test_images_of_a_trial_that_do_not_make_its_accuracy_are_not_believed():
+    """A loader that shuffles by itself: the same accuracy, of other images."""
+    data = loader()
+    images = Images(Labelled(data, second))
+    with images.watching():
+        golden = recorded(data)
+    images.begin(PhaseOutcome(None, (100.0,)), golden)
+    shuffled = tuple(part.flip(0) for part in golden)
+    assert images.changed(PhaseOutcome(None, (100.0,)), shuffled) is None
+
+
+@pytest.mark.parametrize(
+    "value", [np.array(["a", "b"]), np.array([1j, 0.0]), np.array([None, 1.0])]
+)
+def test_arrays_that_are_no_scores_are_refused_in_one_line(value):
+    with pytest.raises(ConfigError, match="a score in 0"):
+        scores_of(value)
+
+
+def test_scores_and_accuracies_may_be_bfloat16():
+    assert scores_of(torch.tensor(93.0, dtype=torch.bfloat16)) is None
+    assert scores_of(torch.ones(3, dtype=torch.bfloat16)).tolist() == [1.0] * 3
+
+
+def test_scores_of_a_poor_network_are_no_fraction(tmp_path):
+    summary = campaign(tmp_path, lambda right: right & (torch.arange(64) == 5)).run()
+    assert summary.golden == (100 / 64,)

@@ -7,6 +7,7 @@ import torch
 
 import toy
 from seu_plugin import Campaign
+from seu_plugin.analysis.folders import summary_of
 from seu_plugin.analysis.manifest import MANIFEST
 from seu_plugin.analysis.rows import TRIALS, read_rows
 from seu_plugin.campaign.sampling import plain_because
@@ -143,3 +144,39 @@ def test_conditional_and_plain_rows_are_not_mixed(tmp_path):
     campaign(tmp_path).run()
     with pytest.raises(ConfigError, match="sampling: conditional goes on with it"):
         campaign(tmp_path, sampling="plain").run()
+
+
+def test_where_something_is_struck_for_certain_trials_are_plain(tmp_path):
+    conditional, plain = tmp_path / "conditional", tmp_path / "plain"
+    campaign(conditional, ber=[0.1]).run()
+    campaign(plain, ber=[0.1], sampling="plain").run()
+    for one, other in zip(rows(conditional), rows(plain)):
+        assert one.struck is None and one.metrics == other.metrics and one.upsets == other.upsets
+
+
+def test_no_rate_of_the_search_is_more_than_certain(tmp_path):
+    rates = {"zero_to_one": 0.5, "one_to_zero": 8.0}
+    given = {"mode": "asymmetric", "asymmetric": rates, "max_drop": 99.0, "threshold": "search"}
+    campaign(tmp_path, **given).run()
+    assert 1e-3 < max(row.trial.ber for row in rows(tmp_path)) <= 1 / 8
+
+
+@pytest.mark.parametrize(
+    "population",
+    [
+        {"kinds": [], "factor": 1.0},
+        {"kinds": [[0, 1, 1]], "factor": 1.0},
+        {"kinds": [[5, 2, 5]], "factor": 1.0},
+        {"kinds": [[5, 1 << 62, 2]], "factor": 1.0},
+        {"kinds": [[5, 1, 1]], "factor": 0.0},
+        {"kinds": [[5, 1, 1]], "factor": 1e-323},
+        {"kinds": [[5, 1, 1], [5, 3, 2]], "factor": 1.0},
+    ],
+)
+def test_a_memory_that_cannot_be_is_refused_in_one_line(tmp_path, population):
+    campaign(tmp_path).run()
+    path = tmp_path / MANIFEST
+    path.write_text(json.dumps({**json.loads(path.read_text()), "population": population}))
+    with pytest.raises(ConfigError, match=r"population|struck") as caught:
+        summary_of([tmp_path])
+    assert len(str(caught.value).splitlines()) == 1
