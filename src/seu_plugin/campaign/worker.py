@@ -207,9 +207,7 @@ def _free_port() -> int:
 
 def check_hello(hello: Hello, golden: TrialResult, identity: Mapping[str, Any]) -> None:
     """Raise InjectionError if a worker evaluates something else than the process that asks."""
-    drawn = [
-        one.get("section", {}).get("sampling") for one in (hello.identity, identity)
-    ]
+    drawn = [one.get("section", {}).get("sampling") for one in (hello.identity, identity)]
     if drawn[0] != drawn[1]:
         raise InjectionError(
             f"the trials were drawn {'plainly' if drawn[1] is None else 'conditionally'}, and the "
