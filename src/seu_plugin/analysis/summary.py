@@ -11,6 +11,7 @@ from ..errors import ConfigError
 from ..faults.population import Population
 from ..settings.campaign import CampaignSettings
 from .by_ber import BerSummary, by_bers
+from .curve import CurvePoint, curve
 from .drops import Drops
 from .images import Bits, golden_interval, unpacked
 from .intervals import Interval, clopper_pearson, sample_size
@@ -69,6 +70,7 @@ class Summary:
     single_faults_for_1_percent: int
     sampling: str = "plain"
     golden_intervals: Optional[Tuple[Interval, ...]] = None
+    curves: Tuple[Tuple[CurvePoint, ...], ...] = ()
     missions: Tuple[MissionSummary, ...] = ()
 
     def document(self) -> Dict[str, Any]:
@@ -155,6 +157,10 @@ def summarize(
         None
         if right is None
         else tuple(golden_interval(one, campaign.confidence) for one in right),
+        tuple(
+            curve(results, population, golden.metrics, architecture, campaign.confidence)
+            for architecture in range(len(golden.metrics))
+        ),
         tuple(missions),
     )
 

@@ -13,10 +13,14 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple, Sequence, Tuple
 
+import numpy as np
+import numpy.typing as npt
 from scipy import special
 
 from .counts import upset_count
 from .seeding import Stream
+
+Floats = npt.NDArray[np.float64]
 
 
 class Kind(NamedTuple):
@@ -86,17 +90,18 @@ class Population:
             some = some or n > 0
         return tuple(found)
 
-    def log_density(self, ber: float, struck: Sequence[Struck]) -> float:
-        """ln of the probability of one trial with so many struck cells, given that a unit is
-        dangerous; but for a term that does not depend on ``ber``."""
+    def log_densities(self, ber: float, struck: Floats) -> Floats:
+        """ln of the probability of trials with so many struck units and cells (``struck[..., j]``:
+        those two of kind j), given that a unit is dangerous; but for a term that does not depend
+        on ``ber``. Needs a rate below 1 and a probability above 0 that one is."""
         rate = self.rate(ber)
-        total = -math.log(self.chance(ber))
-        for kind, (units, cells) in zip(self.kinds, struck):
-            left = kind.units - units
-            absence = kind.mean_absence(rate) * left / kind.units if left else 0.0
+        total = np.full(struck.shape[:-2], -math.log(self.chance(ber)))
+        for j, kind in enumerate(self.kinds):
+            units, cells = struck[..., j, 0], struck[..., j, 1]
+            absence = kind.mean_absence(rate) / kind.units
             whole = units * kind.cells - cells
-            total += cells * math.log(rate) - absence
-            total += whole * math.log1p(-rate) if whole else 0.0
+            total += cells * math.log(rate) + whole * math.log1p(-rate)
+            total -= absence * (kind.units - units)
         return total
 
 

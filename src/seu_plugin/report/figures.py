@@ -43,6 +43,11 @@ def ber_curve(summary: Summary, results: Sequence[TrialResult], architecture: in
         bers, *normal, color=_MEAN, alpha=0.25, linewidth=0, label=f"{sure}, near normal"
     )
     axes.plot(bers, [row.mean for row in rows], "o-", ms=4, color=_MEAN, label="mean")
+    every = summary.curves[architecture] if summary.curves else ()
+    if every:
+        means = [golden - point.drop for point in every]
+        label = "mean by every trial"
+        axes.plot([point.ber for point in every], means, ".", ms=2, color=_GOLDEN, label=label)
     alone = len(rows) == 1  # no line shows then, and no band
     axes.plot(
         bers,
