@@ -3,8 +3,9 @@
 Given how many units and cells are struck, a trial's law does not depend on the BER. So a trial that
 was drawn at one BER counts at another with the ratio of its probabilities there and under the
 mixture of all BERs that trials were drawn at (the balance heuristic of multiple importance
-sampling; Veach and Guibas, SIGGRAPH 1995): unbiased, and of bounded weights. Weights are 1 on average; where
-they are not, no trial has about as many struck cells as the BER would make, and there is no point.
+sampling; Veach and Guibas, SIGGRAPH 1995): unbiased, and of bounded weights. Weights are 1 on
+average; where they are not, no trial has about as many struck cells as the BER would make, and
+there is no point.
 """
 
 from __future__ import annotations

@@ -55,9 +55,9 @@ class Threshold:
         drop = f"{self.max_drop:g} percentage point{'' if self.max_drop == 1 else 's'}"
         if self.ber is not None:
             more = "" if self.crossings < 2 else f", the first of {self.crossings} crossings"
-            return f"accuracy{of} has dropped by {drop} at {self.text()}{more}"
+            return f"mean accuracy{of} has dropped by {drop} at {self.text()}{more}"
         at = "already at the lowest BER" if self.reached else "at no BER"
-        return f"accuracy{of} has dropped by {drop} on average {at} that was evaluated"
+        return f"mean accuracy{of} has dropped by {drop} {at} that was evaluated"
 
     def text(self) -> str:
         """The BER for people, with its interval."""
@@ -66,7 +66,8 @@ class Threshold:
             return f"{'below' if self.reached else 'above'} every BER that was evaluated"
         normal, any_law = _ends(self.low, self.high), _ends(self.any_law_low, self.any_law_high)
         return (
-            f"BER {self.ber:.3g} ({sure} {normal} if drops are near normal, {any_law} for any law)"
+            f"BER {self.ber:.3g} ({sure}, for these images: {normal} if drops are near normal, "
+            f"{any_law} for any law)"
         )
 
 

@@ -37,10 +37,15 @@ def ber_curve(summary: Summary, results: Sequence[TrialResult], architecture: in
     )
     sure = f"{100 * summary.confidence:g} %"
     axes.fill_between(
-        bers, *any_law, color=_MEAN, alpha=0.12, linewidth=0, label=f"{sure}, any law"
+        bers, *any_law, color=_MEAN, alpha=0.12, linewidth=0, label=f"{sure} of the mean, any law"
     )
     axes.fill_between(
-        bers, *normal, color=_MEAN, alpha=0.25, linewidth=0, label=f"{sure}, near normal"
+        bers,
+        *normal,
+        color=_MEAN,
+        alpha=0.25,
+        linewidth=0,
+        label=f"{sure} of the mean, near normal",
     )
     axes.plot(bers, [row.mean for row in rows], "o-", ms=4, color=_MEAN, label="mean")
     every = summary.curves[architecture] if summary.curves else ()

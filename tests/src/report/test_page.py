@@ -72,5 +72,5 @@ def test_what_protection_did_is_a_table():
 
 def test_without_a_limit_there_is_no_column_for_it():
     rows = made_up.results()
-    assert "drop &gt;" not in page(made_up.summary(rows, max_drop=None), rows)
-    assert "drop &gt; 1<" in page()
+    assert "maps that lose &gt;" not in page(made_up.summary(rows, max_drop=None), rows)
+    assert "maps that lose &gt; 1<" in page()
