@@ -28,7 +28,7 @@ def main() -> None:
         text=True,
     )
     with Path("/dev/null").open("w") as nowhere:
-        console = Console(record=True, width=100, file=nowhere)
+        console = Console(record=True, width=140, file=nowhere)
         console.print(Text(f"$ {COMMAND}", style="bold"))
         console.print(Text(done.stdout.rstrip()))
         # The font is the reader's own: the picture must not load anything.
