@@ -86,7 +86,9 @@ def main() -> None:
             settings["output"] = str(Path(scratch) / f"results-{repeat}")
             config = Path(scratch) / f"campaign-{repeat}.yaml"
             section = {"seed": repeat, "campaign": settings}
-            config.write_text(yaml.safe_dump({"eval": True, "fault_injection": section}))
+            resume = {"path": str(DEMO / "output" / "digits_checkpoint.pth.tar")}
+            whole = {"eval": True, "resume": resume, "fault_injection": section}
+            config.write_text(yaml.safe_dump(whole))
             rfquant_hooks.instrument()
             try:
                 given = host(config)
