@@ -12,7 +12,7 @@ import torch
 from rfquant_hooks.contract import PhaseOutcome
 
 from ..analysis.images import packed
-from ..errors import ConfigError
+from ..errors import ConfigError, printable
 from ..injection.devices import on_every_rank
 from .outcomes import Recorded
 
@@ -59,16 +59,15 @@ class Labelled(Correctness):
         own = type(self._loader)
         try:
             object.__setattr__(self._loader, "__class__", _watched(own, self._note))
-        except Exception:  # noqa: BLE001 - a list, a generator, a class of its own mind
-            self.why = f"a {own.__name__} cannot be watched for labels"
-            yield
-            return
-        self._on = True
+            self._on = True
+        except Exception as error:  # noqa: BLE001 - whatever a class says to being derived from
+            self.why = f"a {own.__name__} cannot be watched for labels ({printable(str(error))})"
         try:
             yield
         finally:
-            self._on = False
-            object.__setattr__(self._loader, "__class__", own)
+            if self._on:
+                self._on = False
+                object.__setattr__(self._loader, "__class__", own)
 
     def _note(self, batch: Any) -> None:
         found = self._read(batch) if self._on else None

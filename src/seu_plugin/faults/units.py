@@ -44,36 +44,21 @@ class Region(Protocol):
 
 
 @dataclass(frozen=True)
-class Plain:
-    """Bits ``positions`` of each code, on their own."""
+class Bits:
+    """Bits ``positions`` of each code, in one copy, or in three of which two must be struck."""
 
     codes: int
     positions: Tuple[int, ...]
+    copies: int = 1
 
     @property
     def kind(self) -> Kind:
-        return Kind(self.codes * len(self.positions), 1, 1)
-
-    def put(self, unit: Ints, cell: Ints, into: Cells) -> None:
-        code, slot = np.divmod(unit, len(self.positions))
-        into.copies[0].append((code, np.array(self.positions, dtype=np.int64)[slot]))
-
-
-@dataclass(frozen=True)
-class Voted:
-    """Bits ``positions`` of each code in three copies: two of a bit must be struck."""
-
-    codes: int
-    positions: Tuple[int, ...]
-
-    @property
-    def kind(self) -> Kind:
-        return Kind(self.codes * len(self.positions), len(COPIES), 2)
+        return Kind(self.codes * len(self.positions), self.copies, self.copies // 2 + 1)
 
     def put(self, unit: Ints, cell: Ints, into: Cells) -> None:
         code, slot = np.divmod(unit, len(self.positions))
         bit = np.array(self.positions, dtype=np.int64)[slot]
-        for copy, pairs in enumerate(into.copies):
+        for copy, pairs in enumerate(into.copies[: self.copies]):
             here = np.flatnonzero(cell == copy)
             pairs.append((code[here], bit[here]))
 
@@ -128,11 +113,11 @@ def regions(memory: SiteMemory) -> List[Region]:
     found: List[Region] = []
     plain = _positions(memory.exposed & ~guarded)
     if plain:
-        found.append(Plain(memory.codes, plain))
+        found.append(Bits(memory.codes, plain))
     if rule is not None and rule.code is not None:
         found += [Coded(block.packing, rule, memory.exposed) for block in memory.blocks[:1]]
     elif rule is not None and memory.exposed & guarded:
-        found.append(Voted(memory.codes, _positions(memory.exposed & guarded)))
+        found.append(Bits(memory.codes, _positions(memory.exposed & guarded), len(COPIES)))
     return found
 
 

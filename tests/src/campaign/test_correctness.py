@@ -198,8 +198,13 @@ class Indexed:
 
 class Guarded(OwnIterator):
     def __init_subclass__(cls, **kwargs):
-        if cls.__name__ == "Guarded":
-            raise RuntimeError("not to be derived from")
+        raise RuntimeError("not to be derived from")
+
+
+def test_an_error_of_the_golden_run_is_not_blamed_on_the_watch():
+    with pytest.raises(KeyError) as caught, Images(Labelled([1], second)).watching():
+        raise KeyError("of the host")
+    assert caught.value.__context__ is None
 
 
 @pytest.mark.parametrize("data", [Indexed(), (n for n in range(3)), iter([1]), Guarded()])

@@ -1,5 +1,6 @@
 """The seu command."""
 
+import errno
 import json
 import os
 import re
@@ -232,10 +233,13 @@ def test_a_file_that_cannot_be_written_is_said_first(
         assert err.startswith(f"error: {out}: cannot write ({why}")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root writes anywhere")
-def test_a_folder_that_is_not_to_be_written_to_is_said_first(call, results, tmp_path):
-    (tmp_path / "shut").mkdir(mode=0o555)
-    out = tmp_path / "shut" / "f.csv"
+def test_a_folder_that_is_not_to_be_written_to_is_said_first(call, results, tmp_path, monkeypatch):
+    def denied(**where):  # root writes anywhere
+        assert where == {"dir": tmp_path}
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr("tempfile.TemporaryFile", denied)
+    out = tmp_path / "f.csv"
     code, _, err = call("replay", results, "0.01:2", "--export-faults", out)
     assert (code, err) == (2, f"error: {out}: cannot write (Permission denied)\n")
 
