@@ -20,8 +20,9 @@ from common import CPU, report
 
 from seu_plugin.analysis.drops import Drops
 from seu_plugin.analysis.folders import merged, population_of
-from seu_plugin.analysis.images import Bits, TwoWay, unpacked
+from seu_plugin.analysis.images import TwoWay
 from seu_plugin.analysis.intervals import Interval
+from seu_plugin.analysis.packed_bits import Bits, unpacked
 
 
 def said(right: Bits, changed: List[Bits], half: Bits, chance: float) -> Tuple[float, Interval]:

@@ -10,8 +10,9 @@ import numpy as np
 from ..errors import ConfigError
 from ..settings.campaign import CampaignSettings
 from .drops import Drops, of_differences
-from .images import Bits, TwoWay, two_way
+from .images import TwoWay, two_way
 from .intervals import Interval
+from .packed_bits import Bits
 from .trials import Outcomes, TrialResult
 
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)

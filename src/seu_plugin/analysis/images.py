@@ -13,39 +13,14 @@ bootstrap, Ann. Appl. Stat. 1, 2007).
 
 from __future__ import annotations
 
-import base64
 import math
-import zlib
 from typing import List, Optional, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from .drops import Drops
 from .intervals import Interval, clopper_pearson, t_quantile
-
-Bits = npt.NDArray[np.bool_]
-
-
-def packed(bits: Bits) -> str:
-    """Bits as text, at most about 1.25 bits for each; none set: the empty string."""
-    if not bits.any():
-        return ""
-    return base64.b85encode(zlib.compress(np.packbits(bits).tobytes(), 9)).decode()
-
-
-def unpacked(text: str, images: int) -> Bits:
-    """The inverse. Raises ValueError for a text that is not of so many images."""
-    if not text:
-        return np.zeros(images, dtype=np.bool_)
-    size = -(-images // 8)
-    try:
-        data = zlib.decompressobj().decompress(base64.b85decode(text), size + 1)
-    except zlib.error as error:
-        raise ValueError(f"is damaged ({error})") from None
-    if len(data) != size:
-        raise ValueError(f"is not of {images} images")
-    return np.unpackbits(np.frombuffer(data, dtype=np.uint8))[:images].astype(np.bool_)
+from .packed_bits import Bits, unpacked
 
 
 class TwoWay:

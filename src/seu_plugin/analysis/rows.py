@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, Strict
 from ..errors import ConfigError
 from ..fields import first_mistake
 from ..files import load_json
+from .packed_bits import MOST_IMAGES
 from .trials import Outcomes, Trial, TrialResult
 
 TRIALS = "trials.jsonl"
@@ -52,7 +53,7 @@ class _Row(_Strict):
     detected: Optional[Count] = None
     digest: Optional[StrictStr] = None
     struck: Optional[Tuple[Tuple[Count, Count], ...]] = None
-    images: Optional[Annotated[StrictInt, Field(gt=0, lt=1 << 28)]] = None
+    images: Optional[Annotated[StrictInt, Field(gt=0, lt=MOST_IMAGES)]] = None
     right: Optional[Tuple[StrictStr, ...]] = None
     changed: Optional[Tuple[StrictStr, ...]] = None
 

@@ -13,9 +13,10 @@ from ..settings.campaign import CampaignSettings
 from .by_ber import BerSummary, by_bers
 from .curve import CurvePoint, curve
 from .drops import Drops
-from .images import Bits, golden_interval, unpacked
+from .images import golden_interval
 from .intervals import Interval, clopper_pearson, sample_size
 from .mission import MissionSummary, mission_summary
+from .packed_bits import Bits, unpacked
 from .strata import is_exhaustive
 from .threshold import Threshold, estimate
 from .trials import Trial, TrialResult, stratum

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import zlib
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Dict, List, Mapping, Optional, Tuple
+
+from .packed_bits import plain_bytes
 
 GOLDEN = "golden"
 
@@ -70,7 +70,7 @@ class TrialResult:
     may be read wrong: ``struck``, the (dangerous units, struck cells) of each kind of the
     manifest's ``population``. Where labels are known, for each architecture the images that are
     classified right in the golden run (``right``), and those whose being so a trial changed
-    (``changed``), as :func:`~.images.packed` writes them."""
+    (``changed``), as :func:`~.packed_bits.packed` writes them."""
 
     trial: Trial
     metrics: Tuple[float, ...]
@@ -103,15 +103,14 @@ class TrialResult:
 _LATER = ("struck", "images", "right", "changed")
 
 
-def plain_bits(packed: Tuple[str, ...]) -> Tuple[bytes, ...]:
-    """What :func:`~.images.packed` packed, without the compression; a damaged text as it is."""
-    found = []
-    for text in packed:
-        try:
-            found.append(zlib.decompress(base64.b85decode(text)) if text else b"")
-        except (ValueError, zlib.error):
-            found.append(text.encode())
-    return tuple(found)
+def _same_bits(ours: Tuple[str, ...], theirs: Tuple[str, ...]) -> bool:
+    """Whether texts of packed bits mean the same: another library may compress them otherwise."""
+    try:
+        return [plain_bytes(one) for one in ours if one] == [
+            plain_bytes(one) for one in theirs if one
+        ] and [bool(one) for one in ours] == [bool(one) for one in theirs]
+    except ValueError:
+        return False
 
 
 def same(one: TrialResult, other: TrialResult) -> bool:
@@ -121,10 +120,9 @@ def same(one: TrialResult, other: TrialResult) -> bool:
         if None in (getattr(one, name), getattr(other, name)):
             nothing: Dict[str, Any] = {name: None}
             one, other = replace(one, **nothing), replace(other, **nothing)
-    # Compressed bits: another library may write the same ones otherwise.
     for name in ("right", "changed"):
         ours, theirs = getattr(one, name), getattr(other, name)
-        if ours != theirs and plain_bits(ours) == plain_bits(theirs):
+        if ours != theirs and _same_bits(ours, theirs):
             other = replace(other, **{name: ours})
     return replace(one, seconds=0.0) == replace(other, seconds=0.0)
 

@@ -11,7 +11,7 @@ import torch
 
 from rfquant_hooks.contract import PhaseOutcome
 
-from ..analysis.images import packed
+from ..analysis.packed_bits import packed
 from ..errors import ConfigError, printable
 from ..injection.devices import on_every_rank
 from .outcomes import Recorded

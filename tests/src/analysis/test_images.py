@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seu_plugin.analysis.drops import Drops
-from seu_plugin.analysis.images import TwoWay, golden_interval, packed, two_way, unpacked
+from seu_plugin.analysis.images import TwoWay, golden_interval, two_way
 from seu_plugin.analysis.intervals import t_quantile
+from seu_plugin.analysis.packed_bits import packed, unpacked
 from seu_plugin.analysis.summary import summarize
 from seu_plugin.analysis.trials import Trial, TrialResult
 from seu_plugin.errors import ConfigError

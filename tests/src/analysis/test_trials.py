@@ -1,9 +1,15 @@
 """Trials have names, each its own."""
 
+import base64
+import zlib
+from dataclasses import replace
+
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from seu_plugin.analysis.packed_bits import packed
 from seu_plugin.analysis.trials import GOLDEN, Trial, TrialResult, grid, same, stratum
 
 
@@ -54,3 +60,15 @@ def test_a_grid_pairs_the_same_numbers_at_each_ber():
 
 def test_strata_names():
     assert stratum(None, None) == "*#*"
+
+
+def test_the_same_bits_are_the_same_however_they_were_compressed():
+    bits = np.arange(4000) % 7 == 0
+    text = base64.b85encode(zlib.compress(np.packbits(bits).tobytes(), 1)).decode()
+    assert text != packed(bits)
+    one, other = (TrialResult(Trial(1, 0.1), (90.0,), changed=(t,)) for t in (text, packed(bits)))
+    assert same(one, other)
+    bits[5] = True
+    assert not same(one, replace(one, changed=(packed(bits),)))
+    assert not same(one, replace(one, changed=("!",)))
+    assert not same(one, replace(one, changed=("",)))

@@ -9,8 +9,8 @@ import torch
 import toy
 from rfquant_hooks.contract import PhaseOutcome
 from seu_plugin import Campaign
-from seu_plugin.analysis.images import unpacked
 from seu_plugin.analysis.manifest import MANIFEST
+from seu_plugin.analysis.packed_bits import unpacked
 from seu_plugin.analysis.rows import TRIALS, read_rows
 from seu_plugin.campaign.correctness import Correctness, Images, Labelled, Scored, scores_of
 from seu_plugin.campaign.outcomes import OutputRecorder
