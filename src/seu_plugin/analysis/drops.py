@@ -12,8 +12,10 @@ from typing import Optional, Sequence, Tuple
 
 import numpy as np
 
+from ..faults.population import Population
 from .any_law import any_law_interval
 from .intervals import Interval, clopper_pearson, stein_interval, t_interval, trials_for_margin
+from .trials import TrialResult
 
 #: More than any limit on trials.
 _MANY = 1 << 60
@@ -79,6 +81,22 @@ class Drops:
     @property
     def _range(self) -> Tuple[float, float]:
         return self.golden - 100.0, self.golden
+
+
+def drops_of(
+    results: Sequence[TrialResult],
+    golden: TrialResult,
+    architecture: int,
+    population: Optional[Population],
+) -> Drops:
+    """Of trials at one BER; ``population``: the memory that they were drawn conditionally of, None
+    of plain ones."""
+    before, ber = golden.metrics[architecture], results[0].trial.ber
+    assert ber is not None
+    values = tuple(before - result.metrics[architecture] for result in results)
+    if population is None:
+        return Drops(values, before)
+    return Drops(values, before, population.chance(ber), True)
 
 
 def of_differences(values: Sequence[float], bound: float, confidence: float) -> Interval:

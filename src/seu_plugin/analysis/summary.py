@@ -12,7 +12,7 @@ from ..faults.population import Population
 from ..settings.campaign import CampaignSettings
 from .by_ber import BerSummary, by_bers
 from .curve import CurvePoint, curve
-from .drops import Drops
+from .drops import Drops, drops_of
 from .images import golden_interval
 from .intervals import Interval, clopper_pearson, sample_size
 from .mission import MissionSummary, mission_summary
@@ -113,13 +113,7 @@ def summarize(
     missions: List[MissionSummary] = []
     for architecture, before in enumerate(golden.metrics):
         drops = {
-            ber: Drops(
-                tuple(before - r.metrics[architecture] for r in by_ber[ber]),
-                before,
-                1.0 if population is None else population.chance(ber),
-                population is not None,
-            )
-            for ber in sorted(by_ber)
+            ber: drops_of(by_ber[ber], golden, architecture, population) for ber in sorted(by_ber)
         }
         known = None if right is None else right[architecture]
         bers += by_bers(architecture, by_ber, drops, campaign, known)

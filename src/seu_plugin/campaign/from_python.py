@@ -51,7 +51,6 @@ class Campaign:
                 f"{type(evaluate).__name__}"
             )
         self.model, self._evaluate = model, evaluate
-        self._scored = False
         if "layers" in settings:
             settings["layers"] = selection(settings["layers"])
         section = {k: settings.pop(k) for k in list(settings) if k in _SECTION_KEYS}
@@ -84,7 +83,9 @@ class Campaign:
         asked = (campaign.outcomes, plain_because(settings, campaign), Scored())
         with Evaluation(self.model, self._outcome, settings, *asked) as evaluation:
             golden = evaluation.golden()
-            if not self._scored and all(0.0 < metric <= 1.0 for metric in golden.metrics):
+            assert evaluation.golden_outcome is not None
+            scores = scores_of(evaluation.golden_outcome.value)
+            if scores is None and all(0.0 < metric <= 1.0 for metric in golden.metrics):
                 raise ConfigError(
                     "Campaign: evaluate must return the top-1 accuracy in percent; the golden run "
                     f"gave {', '.join(map(str, golden.metrics))}, which looks like a fraction"
@@ -103,7 +104,6 @@ class Campaign:
     def _outcome(self) -> PhaseOutcome:
         value = self._evaluate()
         scores = scores_of(value)
-        self._scored = scores is not None
         if scores is not None:
             return PhaseOutcome(value, (100.0 * float(scores.mean()),))
         many = value if isinstance(value, (list, tuple)) else (value,)

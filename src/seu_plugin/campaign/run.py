@@ -98,7 +98,7 @@ class CampaignRun:
             check_bers(conditional, self.bers)
         elif self.campaign.sampling == "conditional" and self.bers:
             self._say(f"trials are drawn plainly: {self.evaluation.why_plain}")
-        chance = None if conditional is None else conditional.population.chance
+        population = None if conditional is None else conditional.population
         highest = highest_ber(self.evaluation.injector.settings)
         extra, bits = self.evaluation.extra_bits, self.evaluation.bits
         if extra and bits:
@@ -108,7 +108,7 @@ class CampaignRun:
             if known:
                 self._say(f"{self.folder} has {known:,} trials already: only others are run")
             with CampaignProgress(self._say, quiet=rank() != 0) as progress:
-                plan = (self.campaign, self.bers, self.strata, golden, results, chance, highest)
+                plan = (self.campaign, self.bers, self.strata, golden, results, population, highest)
                 for batch in batches(*plan):
                     missing = [trial for trial in batch.trials if trial.id not in results]
                     progress.begin(batch.title, len(missing))

@@ -7,15 +7,14 @@ same trials.
 
 from __future__ import annotations
 
-from typing import Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple
 
-from ..analysis.drops import Drops
+from ..analysis.drops import Drops, drops_of
 from ..analysis.strata import stratum_trials
 from ..analysis.threshold import HIGHEST, next_bers
 from ..analysis.trials import Trial, TrialResult, grid
+from ..faults.population import Population
 from ..settings.campaign import CampaignSettings
-
-Chance = Callable[[float], float]
 
 
 class Batch(NamedTuple):
@@ -29,16 +28,16 @@ def batches(
     strata: Mapping[str, int],
     golden: TrialResult,
     results: Mapping[str, TrialResult],
-    chance: Optional[Chance] = None,
+    population: Optional[Population] = None,
     highest: float = HIGHEST,
 ) -> Iterator[Batch]:
     """The batches in order; ``results`` (by trial id) must hold all of a batch, but for other
-    shards' trials, when the next one is asked for. ``chance``: of a BER, the probability that what
-    trials are drawn given is so; None of plain trials; ``highest``: of the
+    shards' trials, when the next one is asked for. ``population``: the
+    memory that trials are drawn conditionally of, None of plain ones; ``highest``: BER of the
     search."""
     n = campaign.trials
     counts = dict.fromkeys(bers, n)
-    seen = _Seen(golden, results, chance)
+    seen = _Seen(golden, results, population)
     yield Batch("grid of BERs", _part(grid(bers, 0, n), campaign))
     if campaign.until is not None:
         while True:
@@ -96,20 +95,16 @@ def _wanted(campaign: CampaignSettings, seen: _Seen, ber: float, n: int) -> int:
 class _Seen(NamedTuple):
     golden: TrialResult
     results: Mapping[str, TrialResult]
-    chance: Optional[Chance]
+    population: Optional[Population]
 
     def drops(self, architecture: int, counts: Mapping[float, int]) -> Dict[float, Drops]:
         """BER -> drops of one architecture, of so many first trials."""
-        before = self.golden.metrics[architecture]
         return {
-            ber: Drops(
-                tuple(
-                    before - self.results[Trial(i, ber).id].metrics[architecture]
-                    for i in range(count)
-                ),
-                before,
-                1.0 if self.chance is None else self.chance(ber),
-                self.chance is not None,
+            ber: drops_of(
+                [self.results[Trial(i, ber).id] for i in range(count)],
+                self.golden,
+                architecture,
+                self.population,
             )
             for ber, count in counts.items()
         }

@@ -200,9 +200,10 @@ def _parse(
             mistakes = [e for e in mistakes if e["loc"] != ("ber",) or e["type"] != "missing"]
         # A list with a bad element is not empty, whatever is left of it.
         mistakes = [e for e in mistakes if e["type"] != "too_short" or not e["input"]]
-        lines = [where([*map(str, e["loc"])]) + _line(model, root, e) for e in mistakes]
-        more = [f"and {len(lines) - MOST_LINES} more mistakes"] if len(lines) > MOST_LINES else []
-        raise ConfigError(*lines[:MOST_LINES], *more) from None
+        told, left = mistakes[:MOST_LINES], len(mistakes) - MOST_LINES
+        lines = [where([*map(str, e["loc"])]) + _line(model, root, e) for e in told]
+        more = [f"and {left} more mistakes"] if left > 0 else []
+        raise ConfigError(*lines, *more) from None
 
 
 #: Mistakes that are told at once.

@@ -5,7 +5,7 @@ import pytest
 import yaml
 
 from seu_plugin.errors import LONGEST_LINE, ConfigError
-from seu_plugin.settings.section import parse_section
+from seu_plugin.settings.section import MOST_LINES, parse_section
 
 
 def section(text):
@@ -300,3 +300,16 @@ def test_a_long_line_is_cut_between_words():
     assert {*head.split(), *tail.split()} <= {*text.split()}
     assert text.startswith(head) and text.endswith(tail) and len(told) > LONGEST_LINE - 30
     assert LONGEST_LINE - 5 <= len(str(ConfigError("x" * 1000))) <= LONGEST_LINE
+
+
+def test_places_are_looked_for_only_of_mistakes_that_are_told():
+    asked = []
+
+    def where(keys):
+        asked.append(keys)
+        return "f.yaml, line 1: "
+
+    with pytest.raises(ConfigError) as caught:
+        parse_section({"ber": 1e-3, **{f"key{n}": n for n in range(1000)}}, where)
+    assert len(asked) == MOST_LINES
+    assert caught.value.lines[-1] == "and 990 more mistakes"
