@@ -76,7 +76,7 @@ class Manifest(_Lenient):
     extra_bits: StrictInt = 0
     population: Optional[PopulationFields] = None
     sampling: Optional[StrictStr] = None
-    versions: Dict[str, Any] = {}
+    versions: Dict[str, Any]
     started: Optional[StrictStr] = None
     device: Optional[StrictStr] = None
     threads: StrictInt = 1

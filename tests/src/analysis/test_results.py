@@ -24,6 +24,7 @@ PLAN = {
     "identity": IDENTITY,
     "seed": 1,
     "shard": "0/1",
+    "versions": {"torch": "2.13"},
     "plan": {"trials": 2},
     "started": "then",
 }

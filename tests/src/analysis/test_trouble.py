@@ -24,6 +24,7 @@ PLAN = {
     "identity": {"seed": 1, "section": {"bits": "all"}, "widths": {"fc": [8]}, "model": "abc"},
     "seed": 1,
     "shard": "0/1",
+    "versions": {"torch": "2.13"},
     "plan": {"trials": 2, "ber": [1e-4, 1e-3, 1e-2]},
 }
 
@@ -159,7 +160,7 @@ def test_a_damaged_manifest_names_file_and_field(store, change, message):
     line(error)
 
 
-@pytest.mark.parametrize("missing", ["format", "identity", "plan", "seed"])
+@pytest.mark.parametrize("missing", ["format", "identity", "plan", "seed", "versions"])
 def test_a_manifest_without_a_field_names_it(store, missing):
     path = store.folder / MANIFEST
     manifest = json.loads(path.read_text())
