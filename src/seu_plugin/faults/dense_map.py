@@ -10,8 +10,11 @@ import numpy.typing as npt
 
 from .seeding import Stream
 
+Bytes = npt.NDArray[np.uint8]
 _BLOCK = 1 << 17  # larger ones leave the cache, smaller ones wait for the interpreter
-_free: List[npt.NDArray[np.uint8]] = []  # zeros, kept: fresh pages cost more than the work
+#: As long as this share of the bits is missing, counting all costs less than drawing those.
+_COUNT_TO = 64
+_free: List[Bytes] = []  # zeros, kept: fresh pages cost more than the work
 
 
 def draw_dense(
@@ -25,18 +28,46 @@ def draw_dense(
     # as one integer.
     lanes = 1 << (width - 1).bit_length()
     with _zeros(words * lanes) as flipped:
-        missing = n
-        while missing:
-            for start in range(0, missing, _BLOCK):
-                positions = stream.positions(min(_BLOCK, missing - start), words * width)
-                places = positions.astype(np.int64)
-                if lanes != width:
-                    word = positions // np.uint32(width)
-                    places += word.astype(np.int64) * (lanes - width)
-                flipped[places] = 1
-            # Drawing exactly what is missing never overshoots the first n distinct positions.
-            missing = n - int(np.count_nonzero(flipped))
+        _fill(stream, flipped, words * width, width, n)
         return _packed(flipped, lanes)
+
+
+def dense_positions(stream: Stream, bits: int, n: int) -> npt.NDArray[np.int64]:
+    """The first ``n`` distinct positions of ``stream``, ascending. Memory as of
+    :func:`draw_dense`."""
+    with _zeros(bits) as flipped:
+        _fill(stream, flipped, bits, 1, n)
+        return np.flatnonzero(flipped)
+
+
+def _fill(stream: Stream, flipped: Bytes, bits: int, width: int, n: int) -> None:
+    """Set the bytes of the first ``n`` distinct positions of ``stream`` in [0, ``bits``)."""
+    missing = n
+    while missing >= max(bits // _COUNT_TO, 1):
+        for start in range(0, missing, _BLOCK):
+            places = _places(stream, min(_BLOCK, missing - start), bits, flipped.size, width)
+            flipped[places] = 1
+        # Drawing exactly what is missing never overshoots the first n distinct positions.
+        missing = n - int(np.count_nonzero(flipped.view(np.bool_)))
+    # The last ones: most of what is drawn is set already, where nearly all are to be. Rounds of
+    # what is missing would be thousands; so more is drawn, and what overshoots is left out.
+    while missing:
+        about = missing * bits // (bits - n + missing) + 16
+        places = _places(stream, min(_BLOCK, about), bits, flipped.size, width)
+        new = places[flipped[places] == 0]
+        new = new[np.sort(np.unique(new, return_index=True)[1])][:missing]  # in the order drawn
+        flipped[new] = 1
+        missing -= new.size
+
+
+def _places(stream: Stream, n: int, bits: int, size: int, width: int) -> npt.NDArray[np.int64]:
+    """The next ``n`` positions as places in ``size`` bytes."""
+    positions = stream.positions(n, bits)
+    places = positions.astype(np.int64)
+    if size != bits:
+        spare = size // (bits // width) - width  # lanes of a word without a bit
+        places += (positions // np.uint32(width)).astype(np.int64) * spare
+    return places
 
 
 def free_buffers() -> None:
@@ -44,7 +75,7 @@ def free_buffers() -> None:
 
 
 @contextmanager
-def _zeros(size: int) -> Iterator[npt.NDArray[np.uint8]]:
+def _zeros(size: int) -> Iterator[Bytes]:
     """``size`` zero bytes. Safe with threads; a buffer in an exception is dropped."""
     try:
         buffer = _free.pop()
@@ -57,9 +88,7 @@ def _zeros(size: int) -> Iterator[npt.NDArray[np.uint8]]:
     _free.append(buffer)
 
 
-def _packed(
-    flipped: npt.NDArray[np.uint8], lanes: int
-) -> Tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
+def _packed(flipped: Bytes, lanes: int) -> Tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
     """Words hit, and their masks, of bits stored one a byte and ``lanes`` a word."""
     if lanes == 16:
         halves = _masks(flipped.view("<u8")).reshape(-1, 2)

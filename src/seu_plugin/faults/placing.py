@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import SiteError
-from .fault_map import BITS_LIMIT, FaultMap, distinct
+from .dense_map import dense_positions
+from .fault_map import BITS_LIMIT, DENSE_FROM, FaultMap, distinct
 from .seeding import Stream
 
 #: Site name -> (words, exposed bit positions).
@@ -34,8 +35,10 @@ def place(
     total = stored_bits(memory, what)
     if total < upsets:
         raise SiteError(f"{what}: {upsets} upsets do not fit into {total} bits")
-    positions = np.zeros(0, dtype=np.int64)
     stream = Stream(seed, what, trial, draw)
+    if upsets >= max(DENSE_FROM * total, 1):  # the same ones, in a time that goes with the bits
+        return placed_at(dense_positions(stream, total, upsets), memory)
+    positions = np.zeros(0, dtype=np.int64)
     while positions.size < upsets:
         more = stream.positions(upsets - positions.size, total)
         positions = distinct(np.concatenate((positions, more.astype(np.int64))))

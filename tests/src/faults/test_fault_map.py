@@ -10,6 +10,7 @@ from seu_plugin.errors import SiteError
 from seu_plugin.faults import fault_map
 from seu_plugin.faults.dense_map import draw_dense, free_buffers
 from seu_plugin.faults.fault_map import distinct, draw_fault_map
+from seu_plugin.faults.placing import place
 from seu_plugin.faults.seeding import Stream
 
 SEEDS = st.integers(0, 2**64 - 1)
@@ -72,6 +73,33 @@ def test_sorting_by_digits_agrees(limit):
     values = Stream(1, "x").positions(3 * fault_map.RADIX_FROM, limit)
     expected = sorted(values.tolist())
     assert fault_map._sorted(values, limit).tolist() == expected
+
+
+class Counting(Stream):
+    calls = 0
+
+    def positions(self, n, bits):
+        self.calls += 1
+        return super().positions(n, bits)
+
+
+@pytest.mark.parametrize("ber", [0.99, 0.9999, 0.99999])
+def test_near_a_ber_of_1_a_map_takes_few_rounds(ber):
+    stream = Counting(42, "x")
+    drawn = draw_fault_map(stream, 100_000, 8, ber)
+    assert len(np.unpackbits(drawn.mask.astype("<u2").view(np.uint8)).nonzero()[0]) == drawn.upsets
+    assert stream.calls < 200
+
+
+@settings(max_examples=100, deadline=None)
+@given(SEEDS, st.integers(1, 3000), st.floats(0, 1))
+def test_placed_upsets_are_the_first_distinct_positions(seed, words, share):
+    n = int(share * words)
+    found = place({"a": (words, [0])}, n, "x", seed, 0)
+    stream, expected = Stream(seed, "x"), set()
+    while len(expected) < n:
+        expected.add(stream.few_positions(1, words)[0])
+    assert set(found["a"].index.tolist() if n else []) == expected
 
 
 def test_the_buffer_of_the_dense_path_is_zero_again():
