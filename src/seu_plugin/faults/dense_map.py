@@ -28,45 +28,48 @@ def draw_dense(
     # as one integer.
     lanes = 1 << (width - 1).bit_length()
     with _zeros(words * lanes) as flipped:
-        _fill(stream, flipped, words * width, width, n)
+        _fill(stream, flipped, words * width, n, width, lanes)
         return _packed(flipped, lanes)
 
 
 def dense_positions(stream: Stream, bits: int, n: int) -> npt.NDArray[np.int64]:
-    """The first ``n`` distinct positions of ``stream``, ascending. Memory as of
-    :func:`draw_dense`."""
+    """The first ``n`` (at most ``bits``) distinct positions of ``stream`` in [0, ``bits``),
+    ascending; int64 of shape [n]. Needs ``bits`` < 2**32. Memory as of :func:`draw_dense`."""
     with _zeros(bits) as flipped:
-        _fill(stream, flipped, bits, 1, n)
+        _fill(stream, flipped, bits, n)
         return np.flatnonzero(flipped)
 
 
-def _fill(stream: Stream, flipped: Bytes, bits: int, width: int, n: int) -> None:
-    """Set the bytes of the first ``n`` distinct positions of ``stream`` in [0, ``bits``)."""
+def _fill(
+    stream: Stream, flipped: Bytes, bits: int, n: int, width: int = 1, lanes: int = 1
+) -> None:
+    """Set the bytes, ``lanes`` for each word of ``width`` bits, of the first ``n`` distinct
+    positions of ``stream`` in [0, ``bits``)."""
     missing = n
     while missing >= max(bits // _COUNT_TO, 1):
         for start in range(0, missing, _BLOCK):
-            places = _places(stream, min(_BLOCK, missing - start), bits, flipped.size, width)
+            places = _places(stream, min(_BLOCK, missing - start), bits, width, lanes)
             flipped[places] = 1
         # Drawing exactly what is missing never overshoots the first n distinct positions.
         missing = n - int(np.count_nonzero(flipped.view(np.bool_)))
     # The last ones: most of what is drawn is set already, where nearly all are to be. Rounds of
-    # what is missing would be thousands; so more is drawn, and what overshoots is left out.
+    # what is missing would be thousands; so more is drawn, and what overshoots is left out: a
+    # stream is of one map, and nobody reads on behind it.
     while missing:
         about = missing * bits // (bits - n + missing) + 16
-        places = _places(stream, min(_BLOCK, about), bits, flipped.size, width)
+        places = _places(stream, min(_BLOCK, about), bits, width, lanes)
         new = places[flipped[places] == 0]
         new = new[np.sort(np.unique(new, return_index=True)[1])][:missing]  # in the order drawn
         flipped[new] = 1
         missing -= new.size
 
 
-def _places(stream: Stream, n: int, bits: int, size: int, width: int) -> npt.NDArray[np.int64]:
-    """The next ``n`` positions as places in ``size`` bytes."""
+def _places(stream: Stream, n: int, bits: int, width: int, lanes: int) -> npt.NDArray[np.int64]:
+    """The bytes of the next ``n`` positions."""
     positions = stream.positions(n, bits)
     places = positions.astype(np.int64)
-    if size != bits:
-        spare = size // (bits // width) - width  # lanes of a word without a bit
-        places += (positions // np.uint32(width)).astype(np.int64) * spare
+    if lanes != width:
+        places += (positions // np.uint32(width)).astype(np.int64) * (lanes - width)
     return places
 
 

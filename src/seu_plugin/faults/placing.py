@@ -36,7 +36,7 @@ def place(
     if total < upsets:
         raise SiteError(f"{what}: {upsets} upsets do not fit into {total} bits")
     stream = Stream(seed, what, trial, draw)
-    if upsets >= max(DENSE_FROM * total, 1):  # the same ones, in a time that goes with the bits
+    if 0 < DENSE_FROM * total <= upsets:  # the same positions, without sorting them
         return placed_at(dense_positions(stream, total, upsets), memory)
     positions = np.zeros(0, dtype=np.int64)
     while positions.size < upsets:
