@@ -3,9 +3,9 @@
 Trials at one BER cost about as much as at any other, so that the best place for more of them is
 where they can take most off what is not known: the middle, in log BER, of the widest bracket. What
 the curve tells between the BERs drawn counts, so that a bracket may close without a trial in it.
-All crossings of the mean, and the ends of the near-normal and the two-way interval, are bracketed
-to the tolerance; then the ends for any law, which lie far apart, to a decade. The fault maps are
-the same at each BER (common random numbers, nested), so that the mean is nearly monotone.
+All crossings of the mean and the ends of the headline interval are bracketed to the tolerance, the
+ends of the others to a decade. The fault maps are the same at each BER (common random numbers,
+nested), so that the mean is nearly monotone.
 """
 
 from __future__ import annotations
@@ -38,11 +38,13 @@ def next_bers(
     if len(drawn) >= _MOST:
         return []
     lines = lines_of(known)
-    near = [*passes(lines.mean, max_drop), *_ends(lines.normal, max_drop)]
-    near += _ends(lines.two_way, max_drop) if lines.two_way.lower else []
+    images = bool(lines.two_way.lower)
+    headline = lines.two_way if images else lines.normal
+    near = [*passes(lines.mean, max_drop), *_ends(headline, max_drop)]
     found = _chosen(near, drawn, tolerance, highest)
-    if not found and any_law:
-        far = _ends(lines.any_law, max_drop)
+    if not found:
+        others = [*([lines.normal] if images else []), *([lines.any_law] if any_law else [])]
+        far = [bracket for ends in others for bracket in _ends(ends, max_drop)]
         found = _chosen(far, drawn, max(tolerance, _FAR), highest)
     return found
 

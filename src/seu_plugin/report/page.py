@@ -24,7 +24,8 @@ def report_page(
     sources: Sequence[str],
     of_images: Optional[int] = None,
 ) -> str:
-    """The HTML text; ``of_images``: of the test set, where that is known; pictures are inside, and nothing is loaded from elsewhere."""
+    """The HTML text; pictures are inside, and nothing is loaded from elsewhere. ``of_images``: of
+    the test set, where that is known."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(

@@ -70,7 +70,7 @@ def test_without_noise_the_threshold_is_found_to_the_tolerance(max_drop):
     _, found = search(law, max_drop, 0.02)
     truth = law.threshold(max_drop)
     assert found.low <= truth <= found.high
-    assert found.high / found.low <= 10**0.021
+    assert found.high / found.low <= 10**0.041  # two brackets, where one ends in it
     assert found.ber == pytest.approx(truth, rel=0.01)
 
 
@@ -138,12 +138,12 @@ def test_equal_trials_give_the_end_no_false_sharpness():
 
 
 def test_points_of_the_curve_close_a_bracket_without_trials():
-    drops = {1e-4: at([0.1, 0.3]), 1e-2: at([40.0, 41.0])}
+    drops = {1e-4: at([0.1, 0.11]), 1e-2: at([40.0, 41.0])}
     between = [CurvePoint(b, m, m - 1e-3, m + 1e-3, 30.0) for b, m in ((9e-4, 0.9), (1e-3, 1.1))]
     known = evidence(drops, 0.95, between)
     found = threshold.estimate(known, 1.0, 0.95)
     assert (found.low, found.high) == (9e-4, 1e-3) and 9e-4 < found.ber < 1e-3
-    assert (found.any_law_low, found.any_law_high) == (None, None)
+    assert (found.any_law_low, found.any_law_high) == (None, 1e-2)  # of the trials drawn alone
     assert not threshold_search.next_bers(known, list(drops), 1.0, 0.1, any_law=False)
     assert next_bers(drops, 1.0, 0.95, 0.1)
 
