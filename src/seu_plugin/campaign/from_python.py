@@ -35,8 +35,8 @@ class Campaign:
 
     ``evaluate()`` runs the model on the test data and returns the top-1 accuracy in percent; it
     must give the same for the same weights. Better still, it returns a tensor or array of shape
-    [images] with 1 where the class is right and 0 where it is not (or any score in [0, 1]): of
-    zeros and ones, intervals cover other images, too. Further keyword arguments are the keys of the
+    [images] with 1 where the class is right and 0 where it is not (or any score in [0, 1], kept to
+    1/65535): then intervals cover other images, too. Further keyword arguments are the keys of the
     YAML: those of ``campaign`` (``ber``, ``trials``, ``max_drop``, ``output``, ...) and those of
     the section (``seed``, ``layers``, ``bits``, ``encoding``, ...). Trials run in this process.
 
