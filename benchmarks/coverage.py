@@ -421,8 +421,8 @@ ENGLISH = {
     "{near_normal}.",
     "threshold": "Threshold (`max_drop` 1, 20 trials), widths in decades of bounded intervals, by "
     "the mean curve:",
-    "of images": "Mean drop over other images too, by the law by which {right:.0%} right images "
-    "change; near normal, for these images, is shown to tell what it leaves out:",
+    "of images": "Mean drop over other images too, by how images change, of which {right:.0%} are "
+    "right at first; near normal, for these images, is shown to tell what it leaves out:",
     "10 % borderline": "10 % of images change in 40 % of maps",
     "2 % borderline": "2 % of images change in 50 % of maps",
     "beta": "each image by its own chance, Beta(0.2, 3.8)",
