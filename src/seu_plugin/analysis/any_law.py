@@ -35,9 +35,14 @@ def any_law_interval(
 ) -> Interval:
     """Interval of the mean of independent values of one law over ``low`` ... ``high``. Never of
     width 0."""
-    if not values or high <= low:
+    return any_law_of(np.array(values, dtype=np.float64), low, high, confidence)
+
+
+def any_law_of(values: Floats, low: float, high: float, confidence: float) -> Interval:
+    """The same, for many values: nothing is kept of them."""
+    if not values.size or high <= low:
         return Interval(low, high)
-    found, counts = np.unique(np.array(values, dtype=np.float64), return_counts=True)
+    found, counts = np.unique(values, return_counts=True)
     x = np.clip((found - low) / (high - low), 0.0, 1.0)
     mean = float((x * counts).sum() / counts.sum())
     limit = -math.log1p(-confidence)

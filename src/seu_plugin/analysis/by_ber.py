@@ -7,12 +7,10 @@ from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
-from ..errors import ConfigError
 from ..settings.campaign import CampaignSettings
 from .drops import Drops, of_differences
-from .images import TwoWay, two_way
+from .images import TwoWay
 from .intervals import Interval
-from .packed_bits import Bits
 from .trials import Outcomes, TrialResult
 
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -30,7 +28,8 @@ class BerSummary:
     single images are not known). ``drop_band_interval``: that one, or else the near-normal one, so
     wide that all BERs are held at once (Bonferroni). ``drop_isotonic``: the drop under a curve that
     never falls, nearest to the means. ``right_to_wrong`` and ``wrong_to_right``: images of a trial,
-    on average, that became so. ``upsets``, ``deviation``, ``quantiles`` and ``worst`` are of the
+    on average, that became so; ``wrong_to_wrong``: that got another wrong class. ``upsets``,
+    ``deviation``, ``quantiles`` and ``worst`` are of the
     trials. ``step``: how much the mean is below that of the next lower BER, as a paired difference
     over the same trial numbers. Of protected memory, means over trials: ``residual`` bits read
     wrong, ``corrected`` and ``detected`` memory words.
@@ -62,6 +61,7 @@ class BerSummary:
     detected: Optional[float] = None
     right_to_wrong: Optional[float] = None
     wrong_to_right: Optional[float] = None
+    wrong_to_wrong: Optional[float] = None
 
 
 def by_bers(
@@ -69,10 +69,9 @@ def by_bers(
     by_ber: Mapping[float, Sequence[TrialResult]],
     drops: Mapping[float, Drops],
     campaign: CampaignSettings,
-    golden_right: Optional[Bits] = None,
+    two_ways: Optional[Mapping[float, TwoWay]] = None,
 ) -> List[BerSummary]:
-    """A row for each BER, ascending. ``golden_right``: the images that the golden run classifies
-    right, where they are known."""
+    """A row for each BER, ascending. ``two_ways``: where single images are known."""
     summaries: List[BerSummary] = []
     previous: Dict[int, float] = {}
     rising = dict(zip(drops, isotonic([one.mean for one in drops.values()])))
@@ -84,7 +83,7 @@ def by_bers(
         steps = [numbered[i] - previous[i] for i in numbered if i in previous]
         previous = numbered
         limit, sure = campaign.max_drop, campaign.confidence
-        images = _images(results, architecture, golden_right)
+        images = (two_ways or {}).get(ber)
         summaries.append(
             BerSummary(
                 architecture,
@@ -113,8 +112,9 @@ def by_bers(
                 _mean_of(results, "residual"),
                 _mean_of(results, "corrected"),
                 _mean_of(results, "detected"),
-                None if images is None else images.right_to_wrong / n,
-                None if images is None else images.wrong_to_right / n,
+                None if images is None else _each(images.right_to_wrong, n),
+                None if images is None else _each(images.wrong_to_right, n),
+                _wrong_to_wrong(results, architecture),
             )
         )
     return summaries
@@ -133,16 +133,14 @@ def isotonic(values: Sequence[float]) -> List[float]:
     return [mean for mean, size in pools for _ in range(size)]
 
 
-def _images(
-    results: Sequence[TrialResult], architecture: int, golden_right: Optional[Bits]
-) -> Optional[TwoWay]:
-    changed = [r.changed[architecture] for r in results if r.changed is not None]
-    if golden_right is None or len(changed) < len(results):
-        return None
-    try:
-        return two_way(golden_right, changed)
-    except ValueError as error:
-        raise ConfigError(f"a trial at BER {results[0].trial.ber!r}: changed: {error}") from None
+def _each(total: Optional[int], trials: int) -> Optional[float]:
+    return None if total is None else total / trials
+
+
+def _wrong_to_wrong(results: Sequence[TrialResult], architecture: int) -> Optional[float]:
+    """Images of a trial, on average; None where a trial does not say."""
+    known = [r.wrong_to_wrong[architecture] for r in results if r.wrong_to_wrong is not None]
+    return float(np.mean(known)) if len(known) == len(results) else None
 
 
 def _pilot(campaign: CampaignSettings) -> Optional[int]:

@@ -17,11 +17,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ..faults.population import Population
-from .intervals import t_interval
+from .intervals import Interval, t_interval
 from .trials import TrialResult
 
 Floats = npt.NDArray[np.float64]
-_A_DECADE = 10
+#: Decades between points.
+_FINEST, _COARSEST = 0.01, 0.1
 #: As many trials as must count at a BER, by the effective sample size.
 _FEWEST = 10.0
 #: How far the mean of the weights may be from 1.
@@ -39,6 +40,58 @@ class CurvePoint:
     high: Optional[float]
     effective: float
 
+    @property
+    def interval(self) -> Optional[Interval]:
+        if self.low is None or self.high is None:
+            return None
+        return Interval(self.low, self.high)
+
+
+class Trials:
+    """Conditional trials of one architecture, of the numbers that were run at each of several
+    BERs."""
+
+    def __init__(
+        self,
+        results: Sequence[TrialResult],
+        population: Population,
+        golden: float,
+        architecture: int,
+    ) -> None:
+        by_ber = _drawn(results)
+        numbers = sorted(set.intersection(*map(set, by_ber.values()))) if by_ber else []
+        self._population = population
+        self.bers = sorted(by_ber) if len(numbers) > 1 else []
+        if not self.bers:
+            return
+        rows = [[by_ber[ber][n] for ber in self.bers] for n in numbers]
+        self._drops: Floats = np.array(
+            [[golden - r.metrics[architecture] for r in several] for several in rows]
+        )
+        self._struck: Floats = np.array(
+            [[r.struck for r in several] for several in rows], dtype=np.float64
+        )
+        drawn = np.stack([population.log_densities(ber, self._struck) for ber in self.bers])
+        self._mixture = np.logaddexp.reduce(drawn, axis=0) - np.log(len(self.bers))
+
+    def point(self, ber: float, confidence: float) -> Optional[CurvePoint]:
+        """Between the lowest and the highest BER drawn; None where too few trials count."""
+        weights = np.exp(self._population.log_densities(ber, self._struck) - self._mixture)
+        if not weights.any() or abs(float(weights.mean()) - 1.0) > _OFF:
+            return None
+        effective = float(weights.sum() ** 2 / (weights**2).sum())
+        if effective < _FEWEST:
+            return None
+        drops = self._population.chance(ber) * (weights * self._drops).mean(axis=1)
+        values = drops.tolist()
+        low, high = t_interval(values, confidence) if len(set(values)) > 1 else (None, None)
+        return CurvePoint(ber, float(drops.mean()), low, high, effective)
+
+    def points(self, confidence: float, decades: float) -> List[CurvePoint]:
+        """At the BERs drawn, and between them no further apart than so many ``decades``."""
+        found = [self.point(ber, confidence) for ber in _grid(self.bers, decades)]
+        return [point for point in found if point is not None]
+
 
 def curve(
     results: Sequence[TrialResult],
@@ -46,30 +99,15 @@ def curve(
     golden: Sequence[float],
     architecture: int,
     confidence: float,
+    tolerance: float = _COARSEST,
 ) -> Tuple[CurvePoint, ...]:
-    """Points between the lowest and the highest BER of conditional trials; none of plain ones."""
-    by_ber = _drawn(results)
-    if population is None or not by_ber:
+    """Points between the lowest and the highest BER of conditional trials, none of plain ones. They
+    are as many decades apart as the ``tolerance`` of a threshold that is read from them, within
+    0.01 ... 0.1."""
+    if population is None:
         return ()
-    numbers = sorted(set.intersection(*(set(rows) for rows in by_ber.values())))
-    bers = sorted(by_ber)
-    if len(numbers) < 2:
-        return ()
-    rows = [[by_ber[ber][n] for ber in bers] for n in numbers]
-    drops = np.array(
-        [[golden[architecture] - r.metrics[architecture] for r in several] for several in rows]
-    )
-    struck = np.array([[r.struck for r in several] for several in rows], dtype=np.float64)
-    drawn = np.stack([population.log_densities(ber, struck) for ber in bers])
-    mixture = np.logaddexp.reduce(drawn, axis=0) - np.log(len(bers))
-    points = []
-    for ber in _grid(bers):
-        weights = np.exp(population.log_densities(ber, struck) - mixture)
-        effective = float(weights.sum() ** 2 / (weights**2).sum()) if weights.any() else 0.0
-        if effective >= _FEWEST and abs(float(weights.mean()) - 1.0) <= _OFF:
-            of_numbers = population.chance(ber) * (weights * drops).mean(axis=1)
-            points.append(_point(ber, of_numbers, confidence, effective))
-    return tuple(points)
+    trials = Trials(results, population, golden[architecture], architecture)
+    return tuple(trials.points(confidence, min(max(tolerance, _FINEST), _COARSEST)))
 
 
 def _drawn(results: Sequence[TrialResult]) -> Dict[float, Dict[int, TrialResult]]:
@@ -80,16 +118,10 @@ def _drawn(results: Sequence[TrialResult]) -> Dict[float, Dict[int, TrialResult]
     return found
 
 
-def _grid(bers: Sequence[float]) -> List[float]:
-    decades = np.log10(bers[-1] / bers[0])
-    between = np.geomspace(bers[0], bers[-1], 2 + int(np.ceil(_A_DECADE * decades)))
+def _grid(bers: Sequence[float], decades: float) -> List[float]:
+    if not bers:
+        return []
+    between = np.geomspace(
+        bers[0], bers[-1], 2 + int(np.ceil(np.log10(bers[-1] / bers[0]) / decades))
+    )
     return sorted({*bers, *map(float, between[1:-1])})
-
-
-def _point(ber: float, drops: Floats, confidence: float, effective: float) -> CurvePoint:
-    values = drops.tolist()
-    mean = float(drops.mean())
-    if len(set(values)) < 2:
-        return CurvePoint(ber, mean, None, None, effective)
-    low, high = t_interval(values, confidence)
-    return CurvePoint(ber, mean, low, high, effective)

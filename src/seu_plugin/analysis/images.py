@@ -1,66 +1,105 @@
 """Images as a second factor beside fault maps: what upsets cost on other images. No torch.
 
-The correctness of image j under fault map i differs from the golden run's by X_ij (1, 0 or -1: a
-point of accuracy lost). Maps and images are crossed: each map meets each image. The mean of n maps
-and m images has the variance
+The score of image j (1 where it is classified right, 0 where not) falls by X_ij under fault map i.
+Maps and images are crossed: each map meets each image. The mean of n maps and m images has the
+variance
 
     V = s2_maps / n + s2_images / m - s2_both / (n m)
 
 with the variances of the maps' means, of the images' means, and of what neither explains (crossed
 random effects; Cameron, Gelbach and Miller, J. Bus. Econ. Stat. 29, 2011; Owen, The pigeonhole
-bootstrap, Ann. Appl. Stat. 1, 2007).
+bootstrap, Ann. Appl. Stat. 1, 2007). A few borderline images may carry all of s2_images, which is
+then known as badly as from a few images: it has 2 m / (kurtosis - 1) degrees of freedom, by the
+variance of a sample variance (Kenney and Keeping, Mathematics of Statistics, 1951), not m - 1.
 """
 
 from __future__ import annotations
 
 import math
-from typing import List, Optional, Sequence
+from typing import Dict, List, Mapping, Optional, Sequence
 
 import numpy as np
 
+from ..errors import ConfigError
+from .any_law import any_law_of
 from .drops import Drops
 from .intervals import Interval, clopper_pearson, t_quantile
-from .packed_bits import Bits, unpacked
+from .packed_bits import Scores, as_scores, faulted, unpacked
+from .trials import TrialResult
+
+#: Fewer images that changed say nothing of how images scatter.
+_FEWEST = 2
 
 
 class TwoWay:
-    """Sums over the X_ij of one BER, map by map, in percentage points of accuracy."""
+    """Sums over the X_ij of one BER, map by map, in percentage points of accuracy.
 
-    def __init__(self, golden: Bits) -> None:
-        self._golden = golden
+    ``right_to_wrong`` and ``wrong_to_right``: images of all maps that became so; None of scores
+    other than 0 and 1.
+    """
+
+    def __init__(self, golden: Scores) -> None:
+        self._golden, self._before = golden, as_scores(golden)
         self._columns = np.zeros(golden.size)
-        self._rows: List[float] = []
+        self.rows: List[float] = []  # means over images, by map
         self._squares = 0.0
-        self.right_to_wrong = 0
-        self.wrong_to_right = 0
+        whole = golden.dtype == np.bool_
+        self.right_to_wrong: Optional[int] = 0 if whole else None
+        self.wrong_to_right: Optional[int] = 0 if whole else None
 
-    def add(self, changed: Bits) -> None:
-        """One fault map."""
-        lost, won = changed & self._golden, changed & ~self._golden
-        x = 100.0 * (lost.astype(np.float64) - won)
+    def add(self, changed: Scores) -> None:
+        """One fault map: what it changed, as words of the golden run's and its own."""
+        x = 100.0 * (self._before - as_scores(faulted(self._golden, changed)))
         self._columns += x
-        self._rows.append(float(x.mean()))
+        self.rows.append(float(x.mean()))
         self._squares += float((x * x).sum())
-        self.right_to_wrong += int(lost.sum())
-        self.wrong_to_right += int(won.sum())
+        if changed.dtype != np.bool_:
+            self.right_to_wrong = self.wrong_to_right = None
+        if self.right_to_wrong is not None and self.wrong_to_right is not None:
+            self.right_to_wrong += int((x > 0.0).sum())
+            self.wrong_to_right += int((x < 0.0).sum())
 
     def interval(self, drops: Drops, confidence: float) -> Interval:
         """Of the mean drop over other maps and other images, near normal, on the scale of
-        ``drops``. Where no image changed, the interval for any law over maps."""
-        error = self.standard_error()
-        if error is None or error == 0.0:
+        ``drops``. Where fewer than two images changed, which says nothing of how images scatter,
+        from the intervals for any law over maps and over images, as independent errors."""
+        error, most = self.standard_error(), drops.golden
+        if error is None:
             return drops.any_law(confidence)
-        half = t_quantile(min(len(self._rows), self._golden.size), confidence) * error
-        mean, most = float(np.mean(self._rows)), drops.golden
-        low, high = max(mean - half, most - 100.0), min(mean + half, most)
+        mean = float(np.mean(self.rows))
+        if error == 0.0 or np.count_nonzero(self._columns) < _FEWEST:
+            below, above = self._any_law(drops, confidence)
+        else:
+            below = above = t_quantile(1.0 + self.freedom(), confidence) * error
+        low, high = max(mean - below, most - 100.0), min(mean + above, most)
         return Interval(drops.chance * low, drops.chance * high)
+
+    def _any_law(self, drops: Drops, confidence: float) -> Interval:
+        """Distances of the ends from the mean."""
+        mean = float(np.mean(self.rows))
+        of_maps = Drops(drops.values, drops.golden).any_law(confidence)
+        of_images = any_law_of(self._columns / len(self.rows), -100.0, 100.0, confidence)
+        ends = (of_maps, of_images)
+        below, above = (math.hypot(*(end[i] - mean for end in ends)) for i in (0, 1))
+        return Interval(below, above)
+
+    def freedom(self) -> float:
+        """Degrees of freedom of :meth:`standard_error`: of maps or images, whichever are fewer."""
+        n, m = len(self.rows), self._golden.size
+        off = self._columns - self._columns.mean()
+        squares = float((off**2).sum())
+        if squares == 0.0:
+            return float(min(n, m) - 1)
+        more = m * float((off**4).sum()) / squares**2 - 1.0  # the kurtosis less 1
+        of_images = 2.0 * m / more if more > 0.0 else math.inf
+        return max(min(n - 1.0, m - 1.0, of_images), 1.0)
 
     def standard_error(self) -> Optional[float]:
         """The root of V; at least that over maps alone. None of fewer than two maps or images."""
-        n, m = len(self._rows), self._golden.size
+        n, m = len(self.rows), self._golden.size
         if n < 2 or m < 2:
             return None
-        rows, columns = np.array(self._rows), self._columns / n
+        rows, columns = np.array(self.rows), self._columns / n
         mean = float(rows.mean())
         of_maps = float(rows.var(ddof=1)) / n
         of_images = float(columns.var(ddof=1)) / m
@@ -69,15 +108,54 @@ class TwoWay:
         return math.sqrt(max(of_maps + of_images - both, of_maps, of_images))
 
 
-def golden_interval(golden: Bits, confidence: float) -> Interval:
-    """Of the golden accuracy in percent, over other images (Clopper and Pearson)."""
+def golden_interval(golden: Scores, confidence: float) -> Interval:
+    """Of the golden accuracy in percent, over other images: Clopper and Pearson's, or of scores
+    other than 0 and 1 the one that holds for any law."""
+    if golden.dtype != np.bool_:
+        return any_law_of(100.0 * as_scores(golden), 0.0, 100.0, confidence)
     low, high = clopper_pearson(int(golden.sum()), golden.size, confidence)
     return Interval(100.0 * low, 100.0 * high)
 
 
-def two_way(golden: Bits, changed: Sequence[str]) -> TwoWay:
+def golden_scores(golden: TrialResult) -> Optional[List[Scores]]:
+    """For each architecture, the images' scores in the golden run; None: not known. Raises
+    ConfigError for damaged ones."""
+    if golden.right is None or golden.images is None:
+        return None
+    try:
+        return [unpacked(one, golden.images) for one in golden.right]
+    except ValueError as error:
+        raise ConfigError(f"the golden run: right: {error}") from None
+
+
+def two_way(golden: Scores, changed: Sequence[str]) -> TwoWay:
     """From the rows of the trials at one BER."""
     found = TwoWay(golden)
     for one in changed:
         found.add(unpacked(one, golden.size))
     return found
+
+
+def two_way_by_ber(
+    by_ber: Mapping[float, Sequence[TrialResult]], architecture: int, golden: Optional[Scores]
+) -> Dict[float, TwoWay]:
+    """At each BER where the images of all trials are known."""
+    found: Dict[float, TwoWay] = {}
+    for ber, results in by_ber.items():
+        changed = [r.changed[architecture] for r in results if r.changed is not None]
+        if golden is None or len(changed) < len(results):
+            continue
+        try:
+            found[ber] = two_way(golden, changed)
+        except ValueError as error:
+            raise ConfigError(f"a trial at BER {ber!r}: changed: {error}") from None
+    return found
+
+
+def intervals(
+    two_ways: Mapping[float, TwoWay], drops: Mapping[float, Drops], confidence: float
+) -> Optional[Dict[float, Interval]]:
+    """At each BER of ``drops``; None unless images are known at all of them."""
+    if not drops or two_ways.keys() != drops.keys():
+        return None
+    return {ber: two_ways[ber].interval(one, confidence) for ber, one in drops.items()}

@@ -18,7 +18,7 @@ class Interval(NamedTuple):
     high: float
 
 
-def t_quantile(trials: int, confidence: float) -> float:
+def t_quantile(trials: float, confidence: float) -> float:
     """Two-sided quantile of Student's t with ``trials`` - 1 degrees of freedom."""
     return float(special.stdtrit(trials - 1, (1.0 + confidence) / 2.0))
 

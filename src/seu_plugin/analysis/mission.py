@@ -143,7 +143,7 @@ def _times(
 ) -> Tuple[Optional[float], Optional[float], Optional[float]]:
     if threshold is None:
         return None, None, None
-    ends = (threshold.low, threshold.ber, threshold.high)
+    ends = (threshold.headline[0], threshold.ber, threshold.headline[1])
     low, middle, high = (
         None
         if ber is None or ber * relaxation >= 1.0

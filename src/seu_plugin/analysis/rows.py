@@ -56,6 +56,7 @@ class _Row(_Strict):
     images: Optional[Annotated[StrictInt, Field(gt=0, lt=MOST_IMAGES)]] = None
     right: Optional[Tuple[StrictStr, ...]] = None
     changed: Optional[Tuple[StrictStr, ...]] = None
+    wrong_to_wrong: Optional[Tuple[Count, ...]] = None
 
     def result(self) -> TrialResult:
         values = dict(self.__dict__)
@@ -64,7 +65,7 @@ class _Row(_Strict):
         trial = Trial(*(values.pop(name) for name in names))
         if trial.id != key:
             raise ConfigError(f"the row with id {key!r} describes trial {trial.id!r}")
-        for name in ("right", "changed"):
+        for name in ("right", "changed", "wrong_to_wrong"):
             if values[name] is not None and len(values[name]) != len(values["metrics"]):
                 raise ConfigError(f"{name}: is not of {len(values['metrics'])} architectures")
         made = None if outcomes is None else Outcomes(**outcomes.__dict__)
@@ -111,3 +112,9 @@ def read_rows(path: Path) -> Tuple[List[TrialResult], int]:
         several = len(result.metrics)
         rows[result.trial.id] = result
     return list(rows.values()), complete
+
+
+def trials_in(folder: Path) -> int:
+    """Whole rows that a campaign's folder has now, without the golden run's."""
+    path = folder / TRIALS
+    return max(path.read_bytes().count(b"\n") - 1, 0) if path.is_file() else 0

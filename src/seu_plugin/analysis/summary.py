@@ -13,12 +13,11 @@ from ..settings.campaign import CampaignSettings
 from .by_ber import BerSummary, by_bers
 from .curve import CurvePoint, curve
 from .drops import Drops, drops_of
-from .images import golden_interval
+from .images import golden_interval, golden_scores, intervals, two_way_by_ber
 from .intervals import Interval, clopper_pearson, sample_size
 from .mission import MissionSummary, mission_summary
-from .packed_bits import Bits, unpacked
 from .strata import is_exhaustive
-from .threshold import Threshold, estimate
+from .threshold import Threshold, estimate, evidence
 from .trials import Trial, TrialResult, stratum
 
 
@@ -108,17 +107,22 @@ def summarize(
         kinds = 0 if population is None else len(population.kinds)
         if result.struck is not None and len(result.struck) != kinds:
             raise ConfigError(f"trial {result.trial.id}: struck: is not of {kinds} kinds")
-    right = _golden_right(golden)
-    bers, thresholds = [], []
+    right = golden_scores(golden)
+    bers, thresholds, curves = [], [], []
     missions: List[MissionSummary] = []
     for architecture, before in enumerate(golden.metrics):
         drops = {
             ber: drops_of(by_ber[ber], golden, architecture, population) for ber in sorted(by_ber)
         }
-        known = None if right is None else right[architecture]
-        bers += by_bers(architecture, by_ber, drops, campaign, known)
+        scores = None if right is None else right[architecture]
+        two_ways = two_way_by_ber(by_ber, architecture, scores)
+        bers += by_bers(architecture, by_ber, drops, campaign, two_ways)
+        sure = campaign.confidence
+        asked_curve = (population, golden.metrics, architecture, sure, campaign.tolerance)
+        curves.append(curve(results, *asked_curve))
         if campaign.max_drop is not None and drops:
-            thresholds.append(estimate(drops, campaign.max_drop, campaign.confidence))
+            known = evidence(drops, sure, curves[-1], intervals(two_ways, drops, sure))
+            thresholds.append(estimate(known, campaign.max_drop, sure))
         if campaign.mission is not None and campaign.ber is not None:
             numbered = {
                 ber: {r.trial.number: before - r.metrics[architecture] for r in rows}
@@ -152,22 +156,9 @@ def summarize(
         None
         if right is None
         else tuple(golden_interval(one, campaign.confidence) for one in right),
-        tuple(
-            curve(results, population, golden.metrics, architecture, campaign.confidence)
-            for architecture in range(len(golden.metrics))
-        ),
+        tuple(curves),
         tuple(missions),
     )
-
-
-def _golden_right(golden: TrialResult) -> Optional[List[Bits]]:
-    """For each architecture, the images that the golden run classifies right; None: not known."""
-    if golden.right is None or golden.images is None:
-        return None
-    try:
-        return [unpacked(one, golden.images) for one in golden.right]
-    except ValueError as error:
-        raise ConfigError(f"the golden run: right: {error}") from None
 
 
 def _in_plan(trial: Trial, stored_bits: int, campaign: CampaignSettings) -> bool:

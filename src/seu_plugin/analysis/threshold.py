@@ -1,28 +1,22 @@
-"""The BER at which accuracy has dropped by so much: where to look next, and what is known.
+"""The BER at which accuracy has dropped by so much: what is known of it. No torch.
 
-At each BER the drops of n fault maps give a mean, a t interval, and one that holds whatever the law
-of drops. The BERs whose interval holds max_drop are the confidence set of the threshold (test
-inversion): between the first crossing of the upper ends and the last one of the lower ends. All
-crossings are bracketed by bisection in log BER, those for any law, which lie far apart, to a decade
-only; the fault maps are the same at each BER (common random numbers, nested), so that the mean is
-nearly monotone. The ends of the intervals are the outer ends of the brackets: interpolation cannot
-make them too narrow. No torch.
+At each BER the trials give the mean drop and intervals of it. The BERs whose interval holds
+max_drop are the confidence set of the threshold (test inversion): between the first crossing of the
+upper ends and the last one of the lower ends. The ends are the outer ends of the brackets:
+interpolation cannot make them too narrow. The mean, and near-normal ends, are read from the curve
+(:mod:`.curve`) where it has points; intervals that hold for any law, and those that cover other
+images, only from BERs that trials were drawn at.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import Dict, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
+from .brackets import Line, first_rise, interpolated, last_rise, passes
+from .curve import CurvePoint
 from .drops import Drops
-from .intervals import half_width
-
-HIGHEST = 0.5  # beyond it, more upsets make memory less random
-LOWEST = 1e-15
-_MOST = 60  # BERs evaluated in a search, before it gives up
-_DIGITS = 3
-_FAR = 1.0  # decades
+from .intervals import Interval
 
 #: BER -> the drops there.
 ByBer = Mapping[float, Drops]
@@ -32,12 +26,13 @@ ByBer = Mapping[float, Drops]
 class Threshold:
     """The BER at which the mean accuracy drop is ``max_drop`` percentage points.
 
-    ``ber`` is interpolated in log BER (and log drop, where drops are above 0); ``low`` and ``high``
-    enclose it with ``confidence`` if the drops of fault maps are near normal, ``any_law_low`` and
-    ``any_law_high`` whatever their law. None: no BER that was evaluated lies on that side (``low``:
-    the drop is never shown to be less, ``high``: never shown to be more). ``reached``: whether the
-    mean is ``max_drop`` or more at any. ``crossings``: how often the mean rises through
-    ``max_drop``; ``ber`` is the first of them.
+    ``ber`` is interpolated. Intervals enclose it with ``confidence``: ``low`` and ``high`` if the
+    drops of fault maps are near normal, ``any_law_low`` and ``any_law_high`` whatever their law,
+    both for the images of the test set; ``two_way_low`` and ``two_way_high``, near normal, for
+    other images as well (``two_way``: whether these are known). None: no BER that was evaluated
+    lies on that side (low: the drop is never shown to be less, high: never shown to be more).
+    ``reached``: whether the mean is ``max_drop`` or more at any. ``crossings``: all BERs at which
+    the mean passes ``max_drop``, upwards or downwards; ``ber`` is the first of them.
     """
 
     max_drop: float
@@ -46,156 +41,130 @@ class Threshold:
     low: Optional[float]
     high: Optional[float]
     reached: bool = True
-    crossings: int = 1
+    crossings: Tuple[float, ...] = ()
     any_law_low: Optional[float] = None
     any_law_high: Optional[float] = None
+    two_way: bool = False
+    two_way_low: Optional[float] = None
+    two_way_high: Optional[float] = None
 
     def sentence(self, of: str = "") -> str:
         """For people, as a sentence without its full stop. ``of``: whose accuracy it is."""
         drop = f"{self.max_drop:g} percentage point{'' if self.max_drop == 1 else 's'}"
         if self.ber is not None:
-            more = "" if self.crossings < 2 else f", the first of {self.crossings} crossings"
-            return f"mean accuracy{of} has dropped by {drop} at {self.text()}{more}"
+            return f"mean accuracy{of} has dropped by {drop} at {self.text()}{self._more()}"
         at = "already at the lowest BER" if self.reached else "at no BER"
-        return f"mean accuracy{of} has dropped by {drop} {at} that was evaluated"
+        return f"mean accuracy{of} has dropped by {drop} {at} that was evaluated{self._more()}"
 
     def text(self) -> str:
-        """The BER for people, with its interval."""
-        sure = f"{100 * self.confidence:g} % interval"
+        """The BER for people, with its headline interval."""
         if self.ber is None:
             return f"{'below' if self.reached else 'above'} every BER that was evaluated"
-        normal, any_law = _ends(self.low, self.high), _ends(self.any_law_low, self.any_law_high)
-        return (
-            f"BER {self.ber:.3g} ({sure}, for these images: {normal} if drops are near normal, "
-            f"{any_law} for any law)"
-        )
+        sure = f"{100 * self.confidence:g} % interval"
+        low, high = self.headline
+        of = "other images too" if self.two_way else "for these images, if drops are near normal"
+        return f"BER {self.ber:.3g} ({sure} {_ends(low, high)}, {of})"
+
+    @property
+    def headline(self) -> Tuple[Optional[float], Optional[float]]:
+        """The interval to state first: that of other images too, where it is known."""
+        if self.two_way:
+            return self.two_way_low, self.two_way_high
+        return self.low, self.high
+
+    def others(self) -> str:
+        """The other intervals, for people."""
+        any_law = f"whatever the law of drops {_ends(self.any_law_low, self.any_law_high)}"
+        if not self.two_way:
+            return f"for these images, {any_law}"
+        normal = f"near normal {_ends(self.low, self.high)}"
+        return f"for these images alone: {normal}, {any_law}"
+
+    def _more(self) -> str:
+        others = [f"{ber:.3g}" for ber in self.crossings if ber != self.ber]
+        return f"; the mean passes that drop again at {', '.join(others)}" if others else ""
 
 
 def _ends(low: Optional[float], high: Optional[float]) -> str:
     return " ... ".join("unbounded" if end is None else f"{end:.3g}" for end in (low, high))
 
 
-def estimate(drops: ByBer, max_drop: float, confidence: float) -> Threshold:
-    """What the drops at the BERs evaluated so far say of the threshold."""
-    curves = _curves(drops, confidence)
-    mean = curves.mean
-    first, middle, last, any_first, any_last = (
-        _bracket(curve, max_drop, is_last) for curve, is_last, _ in curves.searched(0.0)
-    )
+class At(NamedTuple):
+    """What is known of the mean drop at one BER; intervals, where there are such."""
+
+    ber: float
+    mean: float
+    normal: Interval
+    any_law: Optional[Interval] = None
+    two_way: Optional[Interval] = None
+
+
+def evidence(
+    drops: ByBer,
+    confidence: float,
+    curve: Sequence[CurvePoint] = (),
+    images: Optional[Mapping[float, Interval]] = None,
+) -> List[At]:
+    """By BER, of the trials drawn there and of the ``curve``; ``images``: two-way intervals at all
+    BERs drawn, None where single images are not known."""
+    points = {point.ber: point for point in curve if point.interval is not None}
+    found: Dict[float, At] = {}
+    for ber in {*drops, *points}:
+        one, point = drops.get(ber), points.get(ber)
+        any_law = None if one is None else one.any_law(confidence)
+        two_way = None if one is None or images is None else images[ber]
+        if point is not None and point.interval is not None:
+            found[ber] = At(ber, point.drop, point.interval, any_law, two_way)
+        elif one is not None:
+            found[ber] = At(ber, one.mean, one.normal(confidence), any_law, two_way)
+    return [found[ber] for ber in sorted(found)]
+
+
+def estimate(known: Sequence[At], max_drop: float, confidence: float) -> Threshold:
+    """What the evidence so far says of the threshold."""
+    lines = lines_of(known)
+    mean = lines.mean
+    crossings = [interpolated(mean, bracket, max_drop) for bracket in passes(mean, max_drop)]
     return Threshold(
         max_drop,
         confidence,
-        ber=_interpolated(mean, middle, max_drop),
-        low=first[0],
-        high=last[1],
+        ber=interpolated(mean, first_rise(mean, max_drop), max_drop),
+        low=first_rise(lines.normal.upper, max_drop)[0],
+        high=last_rise(lines.normal.lower, max_drop)[1],
         reached=any(value >= max_drop for _, value in mean),
-        crossings=max(_rises(mean, max_drop), 1),
-        any_law_low=any_first[0],
-        any_law_high=any_last[1],
+        crossings=tuple(ber for ber in crossings if ber is not None),
+        any_law_low=first_rise(lines.any_law.upper, max_drop)[0],
+        any_law_high=last_rise(lines.any_law.lower, max_drop)[1],
+        two_way=bool(lines.two_way.lower),
+        two_way_low=first_rise(lines.two_way.upper, max_drop)[0],
+        two_way_high=last_rise(lines.two_way.lower, max_drop)[1],
     )
 
 
-def next_bers(
-    drops: ByBer, max_drop: float, confidence: float, tolerance: float, highest: float = HIGHEST
-) -> List[float]:
-    """BERs up to ``highest`` to evaluate before the threshold is known to ``tolerance`` decades;
-    none: it is."""
-    if len(drops) >= _MOST:
-        return []
-    wanted: Dict[float, None] = {}
-    # Of plain trials, the upper end for any law is never low, however rare upsets are.
-    any_law = any(one.conditional for one in drops.values())
-    for curve, last, near in _curves(drops, confidence).searched(tolerance, any_law):
-        ber = _between(_bracket(curve, max_drop, last), near, highest)
-        if ber is not None and ber not in drops:
-            wanted[ber] = None
-    return sorted(wanted)
+class Ends(NamedTuple):
+    """Lower and upper ends of intervals of one kind, where there are such."""
+
+    lower: Line
+    upper: Line
 
 
-Curve = List[Tuple[float, float]]
-Bracket = Tuple[Optional[float], Optional[float]]
+class Lines(NamedTuple):
+    mean: Line
+    normal: Ends
+    any_law: Ends
+    two_way: Ends
 
 
-def _rises(curve: Curve, level: float) -> int:
-    above = [value >= level for _, value in curve]
-    return sum(now and not before for before, now in zip(above, above[1:]))
+def lines_of(known: Sequence[At]) -> Lines:
+    """The evidence, read as curves."""
 
+    def ends(intervals: Sequence[Tuple[float, Optional[Interval]]]) -> Ends:
+        some = [(ber, interval) for ber, interval in intervals if interval is not None]
+        return Ends([(ber, i.low) for ber, i in some], [(ber, i.high) for ber, i in some])
 
-class _Curves(NamedTuple):
-    """Ends of t intervals, the mean, and ends of intervals for any law, by BER."""
-
-    lower: Curve
-    mean: Curve
-    upper: Curve
-    any_lower: Curve
-    any_upper: Curve
-
-    def searched(self, tolerance: float, any_law: bool = True) -> List[Tuple[Curve, bool, float]]:
-        """Curves whose crossings are looked for, whether the last one is, and how nearly."""
-        far = max(tolerance, _FAR)
-        return [
-            (self.upper, False, tolerance),
-            (self.mean, False, tolerance),
-            (self.lower, True, tolerance),
-            (self.any_upper, False, far),
-            (self.any_lower, True, far),
-        ][: 5 if any_law else 3]
-
-
-def _curves(drops: ByBer, confidence: float) -> _Curves:
-    curves = _Curves([], [], [], [], [])
-    for ber in sorted(drops):
-        one = drops[ber]
-        middle, half = one.mean, one.chance * half_width(one.values, confidence)
-        any_law = one.any_law(confidence)
-        ends = (middle - half, middle, middle + half, any_law.low, any_law.high)
-        for curve, end in zip(curves, ends):
-            curve.append((ber, end))
-    return curves
-
-
-def _bracket(curve: Curve, level: float, last: bool = False) -> Bracket:
-    """The neighbouring BERs between which ``curve`` first (last) rises through ``level``."""
-    above = [value >= level for _, value in curve]
-    if last:  # above from here on
-        start = len(above)
-        while start > 0 and above[start - 1]:
-            start -= 1
-    else:
-        start = above.index(True) if True in above else len(above)
-    left = curve[start - 1][0] if start > 0 else None
-    right = curve[start][0] if start < len(curve) else None
-    return left, right
-
-
-def _between(bracket: Bracket, tolerance: float, highest: float) -> Optional[float]:
-    """A BER inside the bracket, or beyond the end that is open."""
-    left, right = bracket
-    if left is None and right is None:
-        return None
-    if left is None:
-        assert right is not None
-        return None if right <= LOWEST else _rounded(max(right / 10.0, LOWEST))
-    if right is None:
-        return None if left >= highest else min(_rounded(left * 10.0), highest)
-    if math.log10(right / left) <= tolerance:
-        return None
-    middle = _rounded(math.sqrt(left * right))
-    return middle if left < middle < right else None
-
-
-def _rounded(ber: float) -> float:
-    """With few digits, so that it can be written down."""
-    return float(f"{ber:.{_DIGITS - 1}e}")
-
-
-def _interpolated(curve: Curve, bracket: Bracket, level: float) -> Optional[float]:
-    left, right = bracket
-    if left is None or right is None:
-        return None
-    values = dict(curve)
-    low, high = values[left], values[right]
-    if low > 0.0:  # drops rise as a power of the BER while upsets are few
-        low, high, level = math.log(low), math.log(high), math.log(level)
-    share = (level - low) / (high - low)
-    return float(left * (right / left) ** share)
+    return Lines(
+        [(at.ber, at.mean) for at in known],
+        ends([(at.ber, at.normal) for at in known]),
+        ends([(at.ber, at.any_law) for at in known]),
+        ends([(at.ber, at.two_way) for at in known]),
+    )

@@ -70,7 +70,8 @@ class TrialResult:
     may be read wrong: ``struck``, the (dangerous units, struck cells) of each kind of the
     manifest's ``population``. Where labels are known, for each architecture the images that are
     classified right in the golden run (``right``), and those whose being so a trial changed
-    (``changed``), as :func:`~.packed_bits.packed` writes them."""
+    (``changed``), as :func:`~.packed_bits.packed` writes them; ``wrong_to_wrong``: how many a trial
+    gave another wrong class."""
 
     trial: Trial
     metrics: Tuple[float, ...]
@@ -89,6 +90,7 @@ class TrialResult:
     images: Optional[int] = None
     right: Optional[Tuple[str, ...]] = None
     changed: Optional[Tuple[str, ...]] = None
+    wrong_to_wrong: Optional[Tuple[int, ...]] = None
 
     def row(self) -> Dict[str, Any]:
         """The JSON object of ``trials.jsonl``."""
@@ -100,7 +102,7 @@ class TrialResult:
 
 
 #: Of rows that earlier versions did not write.
-_LATER = ("struck", "images", "right", "changed")
+_LATER = ("struck", "images", "right", "changed", "wrong_to_wrong")
 
 
 def _same_bits(ours: Tuple[str, ...], theirs: Tuple[str, ...]) -> bool:
@@ -116,7 +118,7 @@ def _same_bits(ours: Tuple[str, ...], theirs: Tuple[str, ...]) -> bool:
 def same(one: TrialResult, other: TrialResult) -> bool:
     """Whether two results agree in all but the time they took, and what one of them does not say
     (as folders of version 0.1.0 do not say ``digest``)."""
-    for name in ("digest", "images", "right", "changed"):
+    for name in ("digest", "images", "right", "changed", "wrong_to_wrong"):
         if None in (getattr(one, name), getattr(other, name)):
             nothing: Dict[str, Any] = {name: None}
             one, other = replace(one, **nothing), replace(other, **nothing)

@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from contextlib import contextmanager, nullcontext
-from typing import Any, Callable, ContextManager, Iterator, List, Optional, Sequence, Tuple
+from typing import (
+    Any,
+    Callable,
+    ContextManager,
+    Iterator,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+)
 
 import numpy as np
 import numpy.typing as npt
@@ -11,13 +21,20 @@ import torch
 
 from rfquant_hooks.contract import PhaseOutcome
 
-from ..analysis.packed_bits import packed
+from ..analysis.packed_bits import Scores, as_scores, as_words, changed, packed
 from ..errors import ConfigError, printable
 from ..injection.devices import on_every_rank
 from .outcomes import Recorded
 
-#: For each architecture and image, whether it is classified right; bool of shape [A, images].
-Right = npt.NDArray[np.bool_]
+
+class Seen(NamedTuple):
+    """Of one run, arrays of shape [A, images], A architectures: the scores of images (bool: whether
+    it is classified right), and their classes (-1: outputs are not finite; None: not known)."""
+
+    right: Scores
+    classes: Optional[npt.NDArray[np.int64]]
+
+
 #: Percentage points by which outputs and labels may miss the accuracy that the host reports.
 _NEAR = 0.01
 
@@ -31,15 +48,21 @@ class Correctness:
         """Around the golden run."""
         return nullcontext()
 
-    def of(self, outcome: PhaseOutcome, recorded: Optional[Recorded]) -> Optional[Right]:
+    def of(self, outcome: PhaseOutcome, recorded: Optional[Recorded]) -> Optional[Seen]:
         """Of one run, on this rank."""
         return None
 
-    def on_all_ranks(self, right: Optional[Right]) -> Optional[Right]:
+    def on_all_ranks(self, seen: Optional[Seen]) -> Optional[Seen]:
         """Of all ranks, each of which has a part of the images; a collective call."""
-        parts = on_every_rank(right)
+        parts = on_every_rank(seen)
         known = [part for part in parts if part is not None]
-        return np.concatenate(known, axis=1) if len(known) == len(parts) else None
+        if len(known) < len(parts):
+            return None
+        classes = [part.classes for part in known if part.classes is not None]
+        return Seen(
+            np.concatenate([part.right for part in known], axis=1),
+            np.concatenate(classes, axis=1) if len(classes) == len(known) else None,
+        )
 
 
 class Labelled(Correctness):
@@ -75,15 +98,16 @@ class Labelled(Correctness):
             # A copy: a worker's memory, and the file that stands for it, is not held.
             self._labels.append(found.detach().cpu().clone())
 
-    def of(self, outcome: PhaseOutcome, recorded: Optional[Recorded]) -> Optional[Right]:
+    def of(self, outcome: PhaseOutcome, recorded: Optional[Recorded]) -> Optional[Seen]:
         if not self._labels or recorded is None:
             return None
         _, classes, finite = recorded
         labels = torch.cat(self._labels)
         if labels.shape != classes.shape or len(labels) % len(outcome.metrics):
             return None
-        right: Right = ((classes == labels) & finite).numpy()
-        return right.reshape(len(outcome.metrics), -1)
+        shape = (len(outcome.metrics), -1)
+        answers = torch.where(finite, classes, torch.full_like(classes, -1))
+        return Seen((answers == labels).numpy().reshape(shape), answers.numpy().reshape(shape))
 
 
 class _Watching:
@@ -118,20 +142,18 @@ def _watched(own: Any, note: Callable[[Any], None]) -> Any:
 
 
 class Scored(Correctness):
-    """From Python: ``evaluate`` itself returns a 0 or 1 an image."""
+    """From Python: ``evaluate`` itself returns a score an image."""
 
     why = "evaluate returns an accuracy, not a score for each image"
 
-    def of(self, outcome: PhaseOutcome, recorded: Optional[Recorded]) -> Optional[Right]:
+    def of(self, outcome: PhaseOutcome, recorded: Optional[Recorded]) -> Optional[Seen]:
         scores = scores_of(outcome.value)
-        if scores is None or not np.isin(scores, (0.0, 1.0)).all():
-            return None
-        return np.asarray(scores[None] == 1.0)
+        return None if scores is None else Seen(as_words(scores)[None], None)
 
-    def on_all_ranks(self, right: Optional[Right]) -> Optional[Right]:
+    def on_all_ranks(self, seen: Optional[Seen]) -> Optional[Seen]:
         """Each rank has them all, or nothing is known."""
-        ours = None if right is None else right.tobytes()
-        return right if all(part == ours for part in on_every_rank(ours)) else None
+        ours = None if seen is None else seen.right.tobytes()
+        return seen if all(part == ours for part in on_every_rank(ours)) else None
 
 
 def scores_of(value: Any) -> Optional[npt.NDArray[np.float64]]:
@@ -154,12 +176,20 @@ def scores_of(value: Any) -> Optional[npt.NDArray[np.float64]]:
     return scores
 
 
+class Changed(NamedTuple):
+    """Of a trial, for each architecture: what it changed, packed, and how many images that the
+    golden run gets wrong it gave another wrong class, None where that is not known."""
+
+    images: Tuple[str, ...]
+    wrong_to_wrong: Optional[Tuple[int, ...]]
+
+
 class Images:
     """The golden run's correctness, and what of it each trial changes."""
 
     def __init__(self, source: Correctness) -> None:
         self._source = source
-        self._golden: Optional[Right] = None
+        self._golden: Optional[Seen] = None
         self.why: Optional[str] = None  # not known
 
     def watching(self) -> ContextManager[None]:
@@ -168,43 +198,54 @@ class Images:
     @property
     def number(self) -> int:
         """Images of one architecture, on all ranks."""
-        return 0 if self._golden is None else self._golden.shape[1]
+        return 0 if self._golden is None else self._golden.right.shape[1]
 
     def begin(
         self, outcome: PhaseOutcome, recorded: Optional[Recorded]
     ) -> Optional[Tuple[str, ...]]:
         """Of the golden run, on all ranks, packed by architecture."""
-        right = self._source.on_all_ranks(self._source.of(outcome, recorded))
-        if right is None:
+        seen = self._source.on_all_ranks(self._source.of(outcome, recorded))
+        if seen is None:
             self.why = self._source.why or "labels could not be matched with outputs"
-        elif not all(on_every_rank(_agrees(right, outcome.metrics))):
+        elif not all(on_every_rank(_agrees(seen.right, outcome.metrics))):
             self.why = "labels and outputs do not make the accuracy that validate reports"
         else:
-            self._golden = right
-            return tuple(packed(one) for one in right)
+            self._golden = seen
+            return tuple(packed(one) for one in seen.right)
         return None
 
-    def changed(
-        self, outcome: PhaseOutcome, recorded: Optional[Recorded]
-    ) -> Optional[Tuple[str, ...]]:
+    def changed(self, outcome: PhaseOutcome, recorded: Optional[Recorded]) -> Optional[Changed]:
         """What a trial changed; None where labels and outputs do not make the accuracy that it
         reports (ties, or other images). Raises ConfigError for another number of images."""
-        if self._golden is None:
+        golden = self._golden
+        if golden is None:
             return None
-        right = self._source.on_all_ranks(self._source.of(outcome, recorded))
-        if right is None or right.shape != self._golden.shape:
+        seen = self._source.on_all_ranks(self._source.of(outcome, recorded))
+        if seen is None or seen.right.shape != golden.right.shape:
             raise ConfigError(
                 "campaign: a trial did not give what is right or wrong for each image of the "
                 "golden run"
             )
-        if not all(on_every_rank(_agrees(right, outcome.metrics))):
+        if not all(on_every_rank(_agrees(seen.right, outcome.metrics))):
             return None
-        return tuple(packed(one) for one in right ^ self._golden)
+        pairs = zip(golden.right, seen.right)
+        packs = tuple(packed(changed(before, after)) for before, after in pairs)
+        return Changed(packs, _wrong_to_wrong(golden, seen))
 
-    def unchanged(self) -> Optional[Tuple[str, ...]]:
-        return None if self._golden is None else ("",) * len(self._golden)
+    def unchanged(self) -> Optional[Changed]:
+        golden = self._golden
+        if golden is None:
+            return None
+        return Changed(("",) * len(golden.right), _wrong_to_wrong(golden, golden))
 
 
-def _agrees(right: Right, metrics: Sequence[float]) -> bool:
-    found = 100.0 * right.mean(axis=1)
+def _wrong_to_wrong(golden: Seen, seen: Seen) -> Optional[Tuple[int, ...]]:
+    if golden.classes is None or seen.classes is None:
+        return None
+    other = ~golden.right & ~seen.right & (golden.classes != seen.classes)
+    return tuple(map(int, other.sum(axis=1)))
+
+
+def _agrees(right: Scores, metrics: Sequence[float]) -> bool:
+    found = 100.0 * as_scores(right).mean(axis=1)
     return bool((np.abs(found - np.array(metrics)) <= _NEAR).all())

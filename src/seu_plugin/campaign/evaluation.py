@@ -23,7 +23,7 @@ from ..injection.devices import check_ranks_agree, on_every_rank
 from ..injection.injector import FaultInjector
 from ..quantizers.names import unwrap
 from ..settings.injection import InjectionSettings
-from .correctness import Correctness, Images
+from .correctness import Changed, Correctness, Images
 from .outcomes import GoldenDigest, OutputRecorder, Recorded, compare
 from .run_state import Calibrations, RunState
 from .sampling import conditional_memory
@@ -188,7 +188,7 @@ class Evaluation:
                     outcomes=compare(self._outputs, self._outputs),
                     seconds=time.perf_counter() - started,
                     struck=struck,
-                    changed=self.images.unchanged(),
+                    **_images(self.images.unchanged()),
                 )
         else:
             self.injector.start_trial(trial.number, 0.0, place_trial(trial, self.memory, self.seed))
@@ -219,7 +219,7 @@ class Evaluation:
             compare(self._outputs, outputs),
             seconds=time.perf_counter() - started,
             struck=struck,
-            changed=self.images.changed(outcome, outputs),
+            **_images(self.images.changed(outcome, outputs)),
             **guarded,
         )
         return on_every_rank(result)[0]
@@ -253,6 +253,13 @@ class Evaluation:
         persistence = self.injector.settings.persistence
         in_eval_mode = not any(site.layer.training for site in self.injector.sites)
         return persistence == "static" or (persistence == "auto" and in_eval_mode)
+
+
+def _images(found: Optional[Changed]) -> Dict[str, Any]:
+    """For a row."""
+    if found is None:
+        return {}
+    return {"changed": found.images, "wrong_to_wrong": found.wrong_to_wrong}
 
 
 def check_metrics(metrics: Sequence[float], run: str, number: Optional[int] = None) -> None:

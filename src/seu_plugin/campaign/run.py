@@ -15,6 +15,7 @@ import torch
 
 from .._version import __version__
 from ..analysis.results import ResultStore
+from ..analysis.rows import trials_in
 from ..analysis.strata import strata, stratum_trials
 from ..analysis.summary import Summary
 from ..analysis.trials import Trial, TrialResult, same, stratum
@@ -121,8 +122,10 @@ class CampaignRun:
         """What to say when the user stops the run now."""
         if self._kept is None:
             return TOO_EARLY
+        # On rank 0 as the file has it: a row may have been written and not been counted.
+        safe = trials_in(self.folder) if rank() == 0 else len(self._kept)
         return (
-            f"seu-plugin: stopped; {len(self._kept):,} trials are safe in {self.folder}: the same "
+            f"seu-plugin: stopped; {safe:,} trials are safe in {self.folder}: the same "
             "command goes on from there"
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, List, Mapping, Optional, Sequence
 
-from ..analysis.threshold import HIGHEST
+from ..analysis.threshold_search import HIGHEST
 from ..errors import ConfigError
 from ..faults.conditional import ConditionalMemory
 from ..faults.mechanisms import PLACED

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple
 
+from ..analysis.curve import curve
 from ..analysis.drops import Drops, drops_of
+from ..analysis.images import golden_scores, intervals, two_way_by_ber
 from ..analysis.strata import stratum_trials
-from ..analysis.threshold import HIGHEST, next_bers
+from ..analysis.threshold import evidence
+from ..analysis.threshold_search import HIGHEST, next_bers
 from ..analysis.trials import Trial, TrialResult, grid
 from ..faults.population import Population
 from ..settings.campaign import CampaignSettings
@@ -52,7 +55,7 @@ def batches(
             while True:
                 # Of this schedule's trials only: what an interrupted or a larger campaign left
                 # behind must not turn the search.
-                added = _next(campaign, seen.drops(architecture, counts), highest)
+                added = _next(campaign, seen, architecture, counts, highest)
                 if not added:
                     break
                 counts.update((ber, n) for ber in added)
@@ -69,9 +72,34 @@ def _part(trials: List[Trial], campaign: CampaignSettings) -> List[Trial]:
     return [trial for trial in trials if trial.number % number_of == index]
 
 
-def _next(campaign: CampaignSettings, drops: Mapping[float, Drops], highest: float) -> List[float]:
+def _next(
+    campaign: CampaignSettings,
+    seen: _Seen,
+    architecture: int,
+    counts: Mapping[float, int],
+    highest: float,
+) -> List[float]:
     assert campaign.max_drop is not None
-    return next_bers(drops, campaign.max_drop, campaign.confidence, campaign.tolerance, highest)
+    drops, sure = seen.drops(architecture, counts), campaign.confidence
+    rows = {ber: seen.rows(ber, count) for ber, count in counts.items()}
+    golden = golden_scores(seen.golden)
+    two_ways = two_way_by_ber(rows, architecture, None if golden is None else golden[architecture])
+    known = evidence(
+        drops,
+        sure,
+        curve(
+            [row for several in rows.values() for row in several],
+            seen.population,
+            seen.golden.metrics,
+            architecture,
+            sure,
+            campaign.tolerance,
+        ),
+        intervals(two_ways, drops, sure),
+    )
+    # Of plain trials, the upper end for any law is never low, however rare upsets are.
+    any_law = any(one.conditional for one in drops.values())
+    return next_bers(known, list(drops), campaign.max_drop, campaign.tolerance, any_law, highest)
 
 
 def _wanted(campaign: CampaignSettings, seen: _Seen, ber: float, n: int) -> int:
@@ -100,11 +128,10 @@ class _Seen(NamedTuple):
     def drops(self, architecture: int, counts: Mapping[float, int]) -> Dict[float, Drops]:
         """BER -> drops of one architecture, of so many first trials."""
         return {
-            ber: drops_of(
-                [self.results[Trial(i, ber).id] for i in range(count)],
-                self.golden,
-                architecture,
-                self.population,
-            )
+            ber: drops_of(self.rows(ber, count), self.golden, architecture, self.population)
             for ber, count in counts.items()
         }
+
+    def rows(self, ber: float, count: int) -> List[TrialResult]:
+        """The first so many trials."""
+        return [self.results[Trial(i, ber).id] for i in range(count)]

@@ -20,19 +20,22 @@ _OUTCOMES = (
 
 
 def ber_curve(summary: Summary, results: Sequence[TrialResult], architecture: int = 0) -> bytes:
-    """Top-1 accuracy against BER: mean with its interval, each trial, the worst one, the golden
-    run and the threshold."""
+    """Top-1 accuracy against BER: mean with its intervals (the headline one, drawn strong, is that
+    of other images too where it is known), each trial, the worst one, the golden run and the
+    threshold."""
     figure, axes = _figure(7.0, 4.5)
     rows = [row for row in summary.bers if row.architecture == architecture]
     golden = summary.golden[architecture]
     bers = [row.ber for row in rows]
     points = [(r.trial.ber, r.metrics[architecture]) for r in results if r.trial.ber is not None]
     axes.scatter(*zip(*points), s=9, color=_MEAN, alpha=0.25, linewidths=0, label="each trial")
-    any_law, normal = (
+    two_way = [i for i in (row.drop_two_way_interval for row in rows) if i is not None]
+    images = len(two_way) == len(rows)
+    any_law, headline = (
         list(zip(*((golden - i.high, golden - i.low) for i in intervals)))
         for intervals in (
             [row.drop_any_law_interval for row in rows],
-            [row.drop_normal_interval for row in rows],
+            two_way if images else [row.drop_normal_interval for row in rows],
         )
     )
     sure = f"{100 * summary.confidence:g} %"
@@ -41,11 +44,11 @@ def ber_curve(summary: Summary, results: Sequence[TrialResult], architecture: in
     )
     axes.fill_between(
         bers,
-        *normal,
+        *headline,
         color=_MEAN,
-        alpha=0.25,
+        alpha=0.3,
         linewidth=0,
-        label=f"{sure} of the mean, near normal",
+        label=f"{sure} of the mean, {'other images too' if images else 'near normal'}",
     )
     axes.plot(bers, [row.mean for row in rows], "o-", ms=4, color=_MEAN, label="mean")
     every = summary.curves[architecture] if summary.curves else ()
@@ -64,13 +67,14 @@ def ber_curve(summary: Summary, results: Sequence[TrialResult], architecture: in
         marker="v" if alone else None,
     )
     if alone:
-        for ends, width in ((any_law, 2), (normal, 5)):
+        for ends, width in ((any_law, 2), (headline, 5)):
             axes.plot(bers * 2, [end[0] for end in ends], "-", lw=width, color=_MEAN, alpha=0.5)
     axes.axhline(golden, color=_GOLDEN, lw=1, ls=":", label=f"golden run, {golden:.2f} %")
     if architecture < len(summary.thresholds):
         threshold = summary.thresholds[architecture]
         if threshold.ber is not None:
-            low, high = threshold.low or min(bers), threshold.high or max(bers)
+            low, high = threshold.headline
+            low, high = low or min(bers), high or max(bers)
             axes.axvspan(low, high, color=_THRESHOLD, alpha=0.2, linewidth=0)
             label = f"{threshold.max_drop:g}-point drop at BER {threshold.ber:.2g}"
             axes.axvline(threshold.ber, color=_THRESHOLD, lw=1.5, label=label)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any, Optional, Sequence
 
 from ..analysis.folders import merged, summary_of
 from ..analysis.manifest import MANIFEST
 from ..analysis.rows import TRIALS
 from ..analysis.summary import Summary
+from ..analysis.trials import TrialResult
 from ..errors import ConfigError
 from ..files import make_folder, write_whole
 from .export import write_summary_csv
@@ -36,8 +37,14 @@ def write_report(folders: Sequence[Path], output: Path) -> Summary:
     if picture is not None:
         write_whole(output / "sensitivity.png", picture)
     sources = [str(folder / TRIALS) for folder in folders]
-    write_whole(output / "report.html", report_page(manifest, summary, rows, sources))
+    page = report_page(manifest, summary, rows, sources, golden.images or _compared(golden))
+    write_whole(output / "report.html", page)
     return summary
+
+
+def _compared(golden: TrialResult) -> Optional[int]:
+    """Images of each architecture whose outputs were compared."""
+    return None if golden.outcomes is None else golden.outcomes.images // len(golden.metrics)
 
 
 def strict_json(document: Any) -> str:

@@ -22,8 +22,9 @@ def report_page(
     summary: Summary,
     results: Sequence[TrialResult],
     sources: Sequence[str],
+    of_images: Optional[int] = None,
 ) -> str:
-    """The HTML text; pictures are inside, and nothing is loaded from elsewhere."""
+    """The HTML text; ``of_images``: of the test set, where that is known; pictures are inside, and nothing is loaded from elsewhere."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -41,6 +42,7 @@ def report_page(
             if summary.golden_intervals is None
             else summary.golden_intervals[i],
             "images": any(row.drop_two_way_interval is not None for row in summary.bers),
+            "counted": any(row.right_to_wrong is not None for row in summary.bers),
             "threshold": summary.thresholds[i] if i < len(summary.thresholds) else None,
             "rows": [row for row in summary.bers if row.architecture == i],
             "curve": _data_uri(ber_curve(summary, results, i)) if summary.bers else None,
@@ -60,6 +62,7 @@ def report_page(
         command=shlex.join(command) if command else None,
         cwd=manifest.get("cwd"),
         sources=sources,
+        of_images=of_images,
         no_images=str(manifest.get("images") or "").partition(": ")[2],
         how=str(manifest.get("sampling") or "").partition(": ")[2],
     )

@@ -22,11 +22,9 @@ def campaign_table(summary: Summary) -> Table:
         table.add_column("Arch", justify="right")
     protected = any(b.residual is not None for b in summary.bers)
     upsets = ("Upsets", "Read wrong") if protected else ("Upsets",)
-    conditional = summary.sampling == "conditional"
-    chance = ("Struck",) if conditional else ()
     images = any(b.drop_two_way_interval is not None for b in summary.bers)
-    intervals = (*(("Other images",) if images else ()), "Any law", "Near normal")
-    for name in ("BER", "Trials", *chance, *upsets, "Mean %", "Drop", *intervals, "Worst %"):
+    intervals = (*(("Other images",) if images else ()), "Near normal", "Any law")
+    for name in ("BER", "Trials", *upsets, "Mean %", "Drop", *intervals, "Worst %"):
         table.add_column(name, justify="right")
     if summary.max_drop is not None:
         table.add_column(f"Drop > {summary.max_drop:g}", justify="right")
@@ -35,14 +33,13 @@ def campaign_table(summary: Summary) -> Table:
         row = [
             f"{b.ber:.3g}",
             f"{b.trials:,}",
-            *([percent(b.chance)] if conditional else []),
             rounded(b.upsets),
             *wrong,
             f"{b.mean:.2f}",
             points(b.drop),
             *([] if not images else [ends(b.drop_two_way_interval)]),
-            ends(b.drop_any_law_interval),
             ends(b.drop_normal_interval),
+            ends(b.drop_any_law_interval),
             f"{b.worst:.2f}",
         ]
         if b.exceeding is not None:
@@ -105,6 +102,8 @@ def closing_lines(summary: Summary, folder: Path) -> List[str]:
     for position, threshold in enumerate(summary.thresholds):
         which = f" of architecture {position}" if len(summary.thresholds) > 1 else ""
         lines.append(threshold.sentence(which))
+        if threshold.ber is not None:
+            lines.append(f"its interval {threshold.others()}")
     for mission in summary.missions:
         lines += mission.text()
     for whole in (s for s in summary.sensitivity if s.site is None and s.bit is None):

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from seu_plugin.analysis.any_law import any_law_of
 from seu_plugin.analysis.drops import Drops
 from seu_plugin.analysis.images import TwoWay, golden_interval, two_way
 from seu_plugin.analysis.intervals import t_quantile
@@ -63,12 +64,33 @@ def test_the_variance_by_hand():
     assert low == pytest.approx(0.5 * max(mean - half, -25.0))
 
 
-def test_where_no_image_changed_the_interval_for_any_law_stands():
-    golden = np.ones(50, dtype=bool)
-    two = two_way(golden, [""] * 20)
-    drops = Drops((0.0,) * 20, 100.0, 1e-3)
-    assert two.interval(drops, 0.95) == drops.any_law(0.95)
-    assert two.interval(drops, 0.95).high > 0.0
+@pytest.mark.parametrize("changed", [[], [7]])
+def test_where_images_say_nothing_of_their_scatter_both_any_law_intervals_are_added(changed):
+    golden, bits = np.ones(50, dtype=bool), np.zeros(50, dtype=bool)
+    bits[changed] = True
+    two = two_way(golden, [packed(bits)] * 20)
+    mean = 2.0 * len(changed)
+    drops = Drops((mean,) * 20, 100.0, 1e-3)
+    of_maps = Drops((mean,) * 20, 100.0).any_law(0.95)
+    of_images = any_law_of(100.0 * bits, -100.0, 100.0, 0.95)
+    found = two.interval(drops, 0.95)
+    for end in (0, 1):
+        away = math.hypot(of_maps[end] - mean, of_images[end] - mean)
+        wanted = 1e-3 * (mean + away if end else max(mean - away, 0.0))
+        assert found[end] == pytest.approx(wanted, abs=1e-12)
+    assert found.high > drops.any_law(0.95).high
+
+
+def test_few_images_that_carry_all_have_few_degrees_of_freedom():
+    m, k = 1000, 5
+    two = TwoWay(np.ones(m, dtype=bool))
+    for _ in range(20):
+        two.add(np.arange(m) < k)
+    # Of k equal images among m: a kurtosis of about m / k, so about 2 k.
+    assert two.freedom() == pytest.approx(2 * k, rel=0.02)
+    for row in range(20):
+        two.add((np.arange(m) + row) % 20 == 0)
+    assert two.freedom() > 10
 
 
 @pytest.mark.parametrize("m", [100, 1000])

@@ -5,8 +5,22 @@ import math
 import numpy as np
 import pytest
 
+from seu_plugin.analysis import threshold, threshold_search
+from seu_plugin.analysis.curve import CurvePoint
 from seu_plugin.analysis.drops import Drops
-from seu_plugin.analysis.threshold import HIGHEST, estimate, next_bers
+from seu_plugin.analysis.intervals import Interval
+from seu_plugin.analysis.threshold import evidence
+from seu_plugin.analysis.threshold_search import HIGHEST
+
+
+def estimate(drops, max_drop, confidence):
+    return threshold.estimate(evidence(drops, confidence), max_drop, confidence)
+
+
+def next_bers(drops, max_drop, confidence, tolerance):
+    known = evidence(drops, confidence)
+    return threshold_search.next_bers(known, list(drops), max_drop, tolerance, any_law=False)
+
 
 GRID = (1e-5, 1e-4, 1e-3, 1e-2)
 
@@ -52,7 +66,7 @@ def test_the_true_threshold_is_in_the_interval_at_no_less_than_the_nominal_rate(
 
 @pytest.mark.parametrize("max_drop", [0.5, 1.0, 20.0])
 def test_without_noise_the_threshold_is_found_to_the_tolerance(max_drop):
-    law = Law(0, noise=0.0)
+    law = Law(0, noise=1e-6)
     _, found = search(law, max_drop, 0.02)
     truth = law.threshold(max_drop)
     assert found.low <= truth <= found.high
@@ -66,14 +80,14 @@ def test_the_search_evaluates_few_bers():
 
 
 def test_a_threshold_outside_the_grid_is_looked_for():
-    law = Law(0, half=1e-9, noise=0.0)
+    law = Law(0, half=1e-9, noise=1e-6)
     assert search(law)[1].ber == pytest.approx(law.threshold(1.0), rel=0.1)
-    law = Law(0, half=20.0, noise=0.0)
+    law = Law(0, half=20.0, noise=1e-6)
     assert search(law)[1].ber == pytest.approx(law.threshold(1.0), rel=0.1)
 
 
 def test_a_net_that_never_drops_is_above_every_ber():
-    drops, found = search(lambda ber: at([0.0] * 20))
+    drops, found = search(lambda ber: at([0.0] * 19 + [0.1]))
     assert found.ber is None and found.high is None and found.low == HIGHEST
     assert max(drops) == HIGHEST
     assert "above every BER" in found.text() and "at no BER" in found.sentence()
@@ -99,7 +113,58 @@ def test_bers_can_be_written_down():
 
 
 def test_noise_is_met_with_the_first_and_the_last_crossing():
-    drops = {1e-4: at([0.0, 0.0]), 2e-4: at([2.0, 2.0]), 3e-4: at([0.5, 0.5]), 4e-4: at([3.0, 3.0])}
+    means = {1e-4: 0.0, 2e-4: 2.0, 3e-4: 0.5, 4e-4: 3.0}
+    drops = {ber: at([mean - 1e-9, mean + 1e-9]) for ber, mean in means.items()}
     found = estimate(drops, 1.0, 0.95)
     assert (found.low, found.high) == (1e-4, 4e-4)
     assert 1e-4 < found.ber < 2e-4
+    assert found.crossings[0] == found.ber and len(found.crossings) == 3
+    first, second, third = found.crossings
+    assert first < 2e-4 < second < 3e-4 < third < 4e-4
+    assert f"passes that drop again at {second:.3g}, {third:.3g}" in found.sentence()
+
+
+def test_a_mean_that_starts_above_and_falls_has_no_first_rise():
+    found = estimate({1e-4: at([3.0, 3.1]), 1e-3: at([0.2, 0.3]), 1e-2: at([9.0, 9.1])}, 1.0, 0.95)
+    assert found.ber is None and len(found.crossings) == 2
+    assert "already at the lowest BER that was evaluated; the mean passes" in found.sentence()
+
+
+def test_equal_trials_give_the_end_no_false_sharpness():
+    drops = {1e-5: at([0.0] * 20), 1e-3: at([0.0] * 20), 1e-2: at([80.0] * 20)}
+    found = estimate(drops, 1.0, 0.95)
+    assert (found.low, found.high) == (found.any_law_low, found.any_law_high)
+    assert found.low is None  # one map in six may still lose all at each of them
+
+
+def test_points_of_the_curve_close_a_bracket_without_trials():
+    drops = {1e-4: at([0.1, 0.3]), 1e-2: at([40.0, 41.0])}
+    between = [CurvePoint(b, m, m - 1e-3, m + 1e-3, 30.0) for b, m in ((9e-4, 0.9), (1e-3, 1.1))]
+    known = evidence(drops, 0.95, between)
+    found = threshold.estimate(known, 1.0, 0.95)
+    assert (found.low, found.high) == (9e-4, 1e-3) and 9e-4 < found.ber < 1e-3
+    assert (found.any_law_low, found.any_law_high) == (None, None)
+    assert not threshold_search.next_bers(known, list(drops), 1.0, 0.1, any_law=False)
+    assert next_bers(drops, 1.0, 0.95, 0.1)
+
+
+def test_the_interval_of_other_images_is_the_one_that_is_told():
+    drops = {1e-4: at([0.1, 0.2]), 1e-3: at([0.1, 0.2]), 1e-2: at([40.0, 41.0])}
+    images = {1e-4: Interval(0.0, 0.5), 1e-3: Interval(-2.0, 2.0), 1e-2: Interval(20.0, 60.0)}
+    known = evidence(drops, 0.95, (), images)
+    found = threshold.estimate(known, 1.0, 0.95)
+    assert found.headline == (1e-4, 1e-2) == (found.two_way_low, found.two_way_high)
+    assert "interval 0.0001 ... 0.01, other images too)" in found.text()
+    assert "for these images alone: near normal 0.001 ... 0.01" in found.others()
+
+
+def test_the_widest_bracket_is_looked_into_first_and_its_neighbours_wait():
+    drops = {1e-6: at([0.1, 0.2]), 1e-2: at([0.9, 0.95]), 3e-2: at([40.0, 41.0])}
+    images = {1e-6: Interval(0.0, 0.5), 1e-2: Interval(0.5, 2.0), 3e-2: Interval(20.0, 60.0)}
+    known = evidence(drops, 0.95, (), images)
+    # Of other images, 1e-6 ... 1e-2; of the mean, 1e-2 ... 3e-2, more than a decade away.
+    assert threshold_search.next_bers(known, list(drops), 1.0, 0.1, False) == [1e-4, 1.73e-2]
+    drops[1e-3] = at([0.2, 0.3])
+    images[1e-3] = Interval(0.1, 0.7)
+    known = evidence(drops, 0.95, (), images)
+    assert threshold_search.next_bers(known, list(drops), 1.0, 0.1, False) == [3.16e-3]

@@ -1,7 +1,5 @@
 """Labels: taken from the loader as the host iterates it, and believed only if they fit."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -9,7 +7,7 @@ import torch
 import toy
 from rfquant_hooks.contract import PhaseOutcome
 from seu_plugin import Campaign
-from seu_plugin.analysis.manifest import MANIFEST
+from seu_plugin.analysis.images import TwoWay
 from seu_plugin.analysis.packed_bits import unpacked
 from seu_plugin.analysis.rows import TRIALS, read_rows
 from seu_plugin.campaign.correctness import Correctness, Images, Labelled, Scored, scores_of
@@ -55,8 +53,9 @@ def test_labels_are_watched_and_the_loader_is_as_before():
     assert unpacked(right[0], 6).tolist() == [True, False, True, True, True, True]
     after = PhaseOutcome(None, (100 * 4 / 6,))
     changed = images.changed(after, recorded(data, wrong=[0, 4]))
-    assert np.flatnonzero(unpacked(changed[0], 6)).tolist() == [0, 1, 4]
-    assert images.unchanged() == ("",)
+    assert np.flatnonzero(unpacked(changed.images[0], 6)).tolist() == [0, 1, 4]
+    assert changed.wrong_to_wrong == (0,)
+    assert images.unchanged() == (("",), (0,))
     assert images.number == 6 and images.why is None
 
 
@@ -118,7 +117,8 @@ def test_an_accuracy_is_no_scores(value):
 def test_scores_have_a_range():
     with pytest.raises(ConfigError, match=r"0 \.\.\. 1 an image"):
         scores_of(np.array([0.0, 2.0]))
-    assert Scored().of(PhaseOutcome(np.array([0.5, 1.0]), (75.0,)), None) is None
+    halves = Scored().of(PhaseOutcome(np.array([0.5, 1.0]), (75.0,)), None)
+    assert halves.classes is None and halves.right.tolist() == [[32768, 65535]]
 
 
 def campaign(output, make, **settings):
@@ -154,11 +154,42 @@ def test_from_python_a_score_an_image(tmp_path):
     assert "which no interval here covers (evaluate returns an accuracy" in page
 
 
-def test_scores_between_0_and_1_are_an_accuracy_alone(tmp_path):
-    summary = campaign(tmp_path, lambda right: right.float() * 0.5 + 0.25).run()
-    assert summary.golden == (75.0,)
-    assert summary.bers[0].drop_two_way_interval is None
-    assert json.loads((tmp_path / MANIFEST).read_text())["images"].startswith("not known")
+def test_scores_between_0_and_1_cover_other_images_too(tmp_path):
+    whole = campaign(tmp_path / "whole", lambda right: right).run()
+    halves = campaign(tmp_path / "halves", lambda right: right.float() * 0.5 + 0.25).run()
+    assert halves.golden == (75.0,)
+    for one, other in zip(whole.bers, halves.bers):
+        assert other.drop == pytest.approx(one.drop / 2, abs=1e-3)
+        wide, narrow = one.drop_two_way_interval, other.drop_two_way_interval
+        if one.right_to_wrong > 1.0:  # enough images that changed: no end is cut nor any law
+            assert narrow == pytest.approx([end / 2 for end in wide], abs=1e-2)
+        assert other.right_to_wrong is None and other.wrong_to_wrong is None
+    assert "Other images too" in (tmp_path / "halves" / "report.html").read_text()
+
+
+def test_another_wrong_class_is_counted():
+    data = loader()
+    images = Images(Labelled(data, second))
+    with images.watching():
+        golden = recorded(data, wrong=[1, 2, 3])
+    assert images.begin(PhaseOutcome(None, (50.0,)), golden)
+    hashes, classes, finite = golden
+    classes, finite = classes.clone(), finite.clone()
+    classes[1] = 3 - classes[1] - LABELS[1]  # the third class
+    finite[2] = False
+    classes[0] = (LABELS[0] + 1) % 3
+    changed = images.changed(PhaseOutcome(None, (100 * 2 / 6,)), (hashes, classes, finite))
+    assert changed.wrong_to_wrong == (2,)
+    assert np.flatnonzero(unpacked(changed.images[0], 6)).tolist() == [0]
+
+
+def test_a_score_that_is_whole_in_one_run_alone():
+    images = Images(Scored())
+    assert images.begin(PhaseOutcome(np.array([1.0, 0.0, 1.0]), (100 * 2 / 3,)), None)
+    changed = images.changed(PhaseOutcome(np.array([1.0, 0.5, 0.0]), (50.0,)), None)
+    two = TwoWay(np.array([True, False, True]))
+    two.add(unpacked(changed.images[0], 3))
+    assert two.rows == pytest.approx([100 * 0.5 / 3], abs=1e-2)
 
 
 class OwnIterator:

@@ -9,7 +9,11 @@ from pathlib import Path
 
 import pytest
 
+import toy
 from rfquant_hooks import Stopped
+from seu_plugin import Campaign
+from seu_plugin.analysis.results import ResultStore
+from seu_plugin.analysis.rows import TRIALS, read_rows
 from seu_plugin.campaign.stopping import TOO_EARLY, stoppable
 
 TESTS = Path(__file__).resolve().parents[2]
@@ -67,6 +71,26 @@ def test_a_script_that_is_stopped_in_a_trial_says_what_is_safe(tmp_path, number,
     assert ended == code
     # Lines before it are warnings of torch's, if any.
     assert told.splitlines()[-1] == line and "Traceback" not in told
+
+
+def test_a_row_that_was_written_when_the_signal_came_is_safe(tmp_path, monkeypatch):
+    take = ResultStore._take
+
+    def interrupted(store, result):
+        if result.trial.number == 2:
+            raise KeyboardInterrupt
+        take(store, result)
+
+    monkeypatch.setattr(ResultStore, "_take", interrupted)
+    model, settings = toy.net(), {"ber": [1e-1], "trials": 4, "seed": 1, "max_drop": None}
+
+    def evaluate():
+        model(toy.batch(4))
+        return 90.0
+
+    with pytest.raises(Stopped, match="stopped; 3 trials are safe"):
+        Campaign(model, evaluate, output=str(tmp_path), **settings).run()
+    assert len(read_rows(tmp_path / TRIALS)[0]) == 1 + 3
 
 
 def test_the_innermost_message_is_told():
