@@ -13,7 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, List, Tuple
+from typing import Any, List
 
 import numpy as np
 from common import CPU, RESNET18, report
@@ -99,17 +99,18 @@ def _trial(trial: Trial, random: Any, right: List[Any], images: bool) -> TrialRe
     )
 
 
-def measured(*arguments: Any) -> Tuple[float, float]:
-    """Seconds and peak memory in MB of one ``seu`` command."""
+def measured(*arguments: Any) -> List[float]:
+    """Seconds, seconds of CPU, and peak memory in MB of one ``seu`` command."""
     code = (
         "import json, resource, subprocess, sys, time; begin = time.perf_counter(); "
         "subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL); "
-        "print(json.dumps([time.perf_counter() - begin, "
-        "resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024]))"
+        "used = resource.getrusage(resource.RUSAGE_CHILDREN); "
+        "print(json.dumps([time.perf_counter() - begin, used.ru_utime + used.ru_stime, "
+        "used.ru_maxrss / 1024]))"
     )
     command = [sys.executable, "-c", code, sys.executable, "-c", _SEU, *map(str, arguments)]
-    seconds, megabytes = json.loads(subprocess.run(command, check=True, stdout=-1).stdout)
-    return float(seconds), float(megabytes)
+    found = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+    return [float(value) for value in found]
 
 
 def main() -> None:
@@ -124,12 +125,18 @@ def main() -> None:
         for seed, folder in enumerate((first, second), 1):
             if not folder.exists():
                 write_campaign(folder, options.trials, options.images, seed)
-        rows: List[Tuple[str, int, float, float]] = []
+        rows: List[List[Any]] = []
         size = options.trials * len(BERS)
-        rows.append(("seu report", size, *measured("report", first, "-o", root / "report")))
-        rows.append(("seu compare", size, *measured("compare", first, second)))
+        rows.append(["seu report", size, *measured("report", first, "-o", root / "report")])
+        rows.append(["seu compare", size, *measured("compare", first, second)])
     name = "reading_images" if options.images else "reading"
-    report(name, CPU, "Reading a campaign", ("command", "rows", "seconds", "peak MB"), rows)
+    report(
+        name,
+        CPU,
+        "Reading a campaign",
+        ("command", "rows", "seconds", "CPU seconds", "peak MB"),
+        rows,
+    )
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ not independent trials, and no interval here counts them as such.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple, Sequence
+from typing import Any, Callable, NamedTuple, Sequence
 
 import numpy as np
 from scipy import special  # scipy.stats takes a third of a second to import
@@ -39,12 +39,21 @@ def t_interval(values: Sequence[float], confidence: float) -> Interval:
 
 def clopper_pearson(hits: int, trials: int, confidence: float) -> Interval:
     """Exact interval of a probability (Clopper and Pearson, 1934): coverage is never less."""
-    from scipy import stats  # of old scipy, special.betaincinv is not as exact
-
+    quantile = _beta_quantile()
     tail = (1.0 - confidence) / 2.0
-    low = 0.0 if hits == 0 else float(stats.beta.ppf(tail, hits, trials - hits + 1))
-    high = 1.0 if hits == trials else float(stats.beta.ppf(1.0 - tail, hits + 1, trials - hits))
+    low = 0.0 if hits == 0 else float(quantile(tail, hits, trials - hits + 1))
+    high = 1.0 if hits == trials else float(quantile(1.0 - tail, hits + 1, trials - hits))
     return Interval(low, high)
+
+
+def _beta_quantile() -> Callable[[float, float, float], Any]:
+    """That of scipy.stats, which takes most of a second to import; newer scipy has it elsewhere."""
+    found = getattr(getattr(special, "_ufuncs", None), "_beta_ppf", None)
+    if found is None:
+        from scipy import stats  # of old scipy, special.betaincinv is not as exact
+
+        found = stats.beta.ppf
+    return found  # type: ignore[no-any-return]
 
 
 def trials_for_margin(

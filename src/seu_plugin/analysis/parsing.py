@@ -6,11 +6,12 @@ What is not plainly as :meth:`~.trials.TrialResult.row` writes it is left to
 
 from __future__ import annotations
 
-import json
 from itertools import chain
+from operator import itemgetter
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
+from pydantic_core import from_json
 
 from .columns import COUNTS, NONE, OUTCOMES, RARE, Floats, Table, rare_of
 from .packed_bits import MOST_IMAGES
@@ -37,7 +38,7 @@ def plain_table(lines: Sequence[bytes]) -> Optional[Table]:
     plainly one."""
     try:
         return _table(lines)
-    except (_OtherwiseError, ValueError, RecursionError, OverflowError):
+    except (_OtherwiseError, ValueError, TypeError, RecursionError, OverflowError):
         return None
 
 
@@ -51,65 +52,76 @@ def _types(values: Sequence[Any], *allowed: type) -> None:
 
 
 def _table(lines: Sequence[bytes]) -> Table:
-    rows = _objects(lines)
-    several = len(rows[0]["metrics"])
-
-    def column(name: str) -> List[Any]:
-        return [row.get(name) for row in rows]
-
-    counts = {name: _counts(column(name), name in _SOMETIMES) for name in COUNTS}
+    columns = _columns(lines)
+    n, several = len(lines), len(columns["metrics"][0])
+    counts = {}
+    for name in COUNTS:
+        known = name in columns
+        counts[name] = (
+            _counts(columns[name], name in _SOMETIMES) if known else np.full(n, NONE, np.int64)
+        )
     _check((counts["images"] != 0).all() and (counts["images"] < MOST_IMAGES).all())
-    outcomes = column("outcomes")
-    made = [one for one in outcomes if one is not None]
-    _check(all(one.keys() == {*OUTCOMES} for one in made))
-    for name in OUTCOMES:
-        counts[name] = _counts([None if one is None else one[name] for one in outcomes], True)
-        _check((counts[name] != NONE).sum() == len(made))
-    groups, group, number = _trials(rows)
-    by_site = column("upsets_by_site")
+    counts.update(_outcomes(columns["outcomes"]))
+    groups, group, number = _trials(columns)
+    by_site = columns["upsets_by_site"]
     names = {name: i for i, name in enumerate(dict.fromkeys(chain.from_iterable(by_site)))}
-    hits = [[*one.values()] for one in by_site]
+    hit = map(names.__getitem__, chain.from_iterable(by_site))
+    hits = [one.values() for one in by_site]
     _counts([*chain.from_iterable(hits)])
-    ran = column("ran")
-    _types(ran, bool)
+    _types(columns["ran"], bool)
     return Table(
         groups,
         np.array(group, dtype=np.int32),
         number,
-        _floats([*chain.from_iterable(column("metrics"))], 100.0).reshape(len(rows), several),
-        _floats(column("seconds"), np.inf),
-        np.array(ran, dtype=np.bool_),
+        _floats([*chain.from_iterable(columns["metrics"])], 100.0).reshape(n, several),
+        _floats(columns["seconds"], np.inf),
+        np.array(columns["ran"], dtype=np.bool_),
         counts,
         tuple(names),
-        np.array([names[name] for name in chain.from_iterable(by_site)], dtype=np.int32),
+        np.array([*hit], dtype=np.int32),
         Ragged.of(hits),
-        _struck(column("struck")),
-        {name: _rare(column(name), name, several) for name in RARE},
+        _struck(columns.get("struck", [None] * n)),
+        {name: _rare(columns.get(name, ()), name, several) for name in RARE},
     )
 
 
-def _objects(lines: Sequence[bytes]) -> List[Dict[str, Any]]:
-    """Each line's object, with the keys of a row, none of them twice."""
+def _columns(lines: Sequence[bytes]) -> Dict[str, List[Any]]:
+    """By key, of lines that each are an object with the keys of a row, none of them twice."""
     data = b",null,".join(lines)  # null: no object may begin in one line and end in another
     _check(b"\\" not in data)
-    found = json.loads(b"[%s]" % data)
+    found = from_json(b"[%s]" % data)  # faster than the json module, and takes no less
     rows = found[::2]
-    _check(len(found) == 2 * len(lines) - 1 and not any(found[1::2]))
+    _check(len(rows) == len(lines) and found[1::2] == [None] * (len(lines) - 1))
     _types(rows, dict)
-    for keys in {*map(tuple, rows)}:
-        _check(_ALWAYS <= {*keys} <= _ALWAYS | _SOMETIMES)
-    inner = [row["upsets_by_site"] for row in rows]
-    inner += [row["outcomes"] for row in rows if row["outcomes"] is not None]
+    keys = {*map(tuple, rows)}
+    for some in keys:
+        _check(_ALWAYS <= {*some} <= _ALWAYS | _SOMETIMES)
+    columns = {name: [*map(itemgetter(name), rows)] for name in _ALWAYS}
+    for name in {*chain.from_iterable(keys)} - _ALWAYS:
+        columns[name] = [row.get(name) for row in rows]
+    inner = [*columns["upsets_by_site"], *filter(None.__ne__, columns["outcomes"])]
     _types(inner, dict)
-    _types([row["metrics"] for row in rows], list)
-    _check(len({len(row["metrics"]) for row in rows}) == 1)
+    _types(columns["metrics"], list)
+    _check(len({*map(len, columns["metrics"])}) == 1)
     # Without \, each : of the text stands in a string or behind a key.
-    texts = [row[name] for row in rows for name in ("id", "site", "digest") if row.get(name)]
-    texts += [t for row in rows for name in ("right", "changed") for t in row.get(name) or ()]
-    texts += [*chain.from_iterable(inner)]
-    colons = sum(map(len, rows)) + sum(map(len, inner)) + "".join(texts).count(":")
-    _check(data.count(b":") == colons)
-    return rows
+    texts = [columns["id"], filter(None, columns["site"]), filter(None, columns.get("digest", ()))]
+    for name in ("right", "changed"):
+        texts.append(chain.from_iterable(filter(None, columns.get(name, ()))))
+    colons = "".join(chain(*texts, chain.from_iterable(inner))).count(":")
+    _check(data.count(b":") == colons + sum(map(len, rows)) + sum(map(len, inner)))
+    return columns
+
+
+def _outcomes(values: Sequence[Any]) -> Dict[str, Integers]:
+    made = [one for one in values if one is not None]
+    for keys in {*map(tuple, made)}:
+        _check({*keys} == {*OUTCOMES})
+    found = np.full((len(values), len(OUTCOMES)), NONE, dtype=np.int64)
+    if made:
+        counted = [*chain.from_iterable(map(itemgetter(*OUTCOMES), made))]
+        known = np.array([one is not None for one in values])
+        found[known] = _counts(counted).reshape(len(made), len(OUTCOMES))
+    return {name: np.ascontiguousarray(found[:, i]) for i, name in enumerate(OUTCOMES)}
 
 
 def _counts(values: Sequence[Any], or_none: bool = False) -> Integers:
@@ -132,13 +144,12 @@ def _floats(values: Sequence[Any], most: float) -> Floats:
     return found
 
 
-def _trials(rows: Sequence[Dict[str, Any]]) -> Tuple[Tuple[Trial, ...], List[int], Integers]:
+def _trials(columns: Dict[str, List[Any]]) -> Tuple[Tuple[Trial, ...], List[int], Integers]:
     """Trials but for their numbers, which of them each row's is, and the numbers."""
-    ber, site, bit, placed, exhaustive = ([row[name] for row in rows] for name in _GROUP)
-    number = [row["number"] for row in rows]
+    ber, site, bit, placed, exhaustive = (columns[name] for name in _GROUP)
+    number = columns["number"]
     _types(ber, float, _NONE_TYPE)
     _types(site, str, _NONE_TYPE)
-    _types(bit, int, _NONE_TYPE)
     _types(exhaustive, bool)
     _counts(placed)
     _counts(bit, True)
@@ -150,7 +161,7 @@ def _trials(rows: Sequence[Dict[str, Any]]) -> Tuple[Tuple[Trial, ...], List[int
     before = [Trial(1, *key).id[:-1] for key in groups]
     golden = groups.get((None, None, None, 0, False), -1)
     ids = [f"{before[g]}{n}" if n or g != golden else Trial(0).id for g, n in zip(group, number)]
-    _check(ids == [row["id"] for row in rows])
+    _check(ids == columns["id"])
     return tuple(trials), group, _counts(number)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, List, Optional, Sequence, Tuple
+from typing import Any, Collection, List, Optional, Sequence, Tuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,7 @@ class Ragged:
     known: npt.NDArray[np.bool_]
 
     @classmethod
-    def of(cls, entries: Sequence[Optional[Sequence[int]]]) -> Ragged:
+    def of(cls, entries: Sequence[Optional[Collection[int]]]) -> Ragged:
         """Raises OverflowError for integers beyond 64 bits."""
         known = np.array([entry is not None for entry in entries], dtype=np.bool_)
         lengths = [0 if entry is None else len(entry) for entry in entries]

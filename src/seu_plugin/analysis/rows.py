@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, BinaryIO, Dict, Iterator, List, Optional, Set, Tuple
 
@@ -95,10 +97,22 @@ def read_rows(path: Path) -> Tuple[Rows, int]:
     try:
         if path.exists() and not path.is_file():
             raise ConfigError(f"{path}: is not a plain file")
-        with path.open("rb") as file:
+        with path.open("rb") as file, _collector_off():
             return _rows(path, file)
     except OSError as error:
         raise ConfigError(f"{path}: cannot read ({error.strerror})") from error
+
+
+@contextmanager
+def _collector_off() -> Iterator[None]:
+    """Objects of JSON are in no circles, and looking for some takes as long as parsing."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def _rows(path: Path, file: BinaryIO) -> Tuple[Rows, int]:
