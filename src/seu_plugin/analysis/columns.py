@@ -47,10 +47,12 @@ class Table:
 
     def result(self, i: int) -> TrialResult:
         """One row."""
-        counts = {name: int(column[i]) for name, column in self.counts.items()}
-        made = Outcomes(*(counts.pop(name) for name in OUTCOMES))
+        counted = {name: int(column[i]) for name, column in self.counts.items()}
+        made = Outcomes(*(counted.pop(name) for name in OUTCOMES))
         start, end = self.hits.starts[i], self.hits.starts[i + 1]
         names = [self.sites[j] for j in self.hit[start:end].tolist()]
+        others: Dict[str, Any] = {name: None if n == NONE else n for name, n in counted.items()}
+        others.update((name, rows.get(i)) for name, rows in self.rare.items())
         return TrialResult(
             replace(self.groups[self.group[i]], number=int(self.number[i])),
             tuple(self.metrics[i].tolist()),
@@ -59,8 +61,7 @@ class Table:
             ran=bool(self.ran[i]),
             seconds=float(self.seconds[i]),
             struck=self.struck.pairs(i),
-            **{n: None if v == NONE else v for n, v in counts.items()},
-            **{name: rows.get(i) for name, rows in self.rare.items()},
+            **others,
         )
 
 
@@ -180,7 +181,7 @@ class Rows(Sequence[TrialResult]):
         return self.table.ran[self.at]
 
     def metric(self, architecture: int) -> Floats:
-        return self.table.metrics[self.at, architecture]
+        return np.asarray(self.table.metrics[self.at, architecture])
 
     def counted(self, name: str) -> Integers:
         """A column of ``COUNTS`` or ``OUTCOMES``, with -1 where there is none."""
@@ -207,7 +208,7 @@ class Rows(Sequence[TrialResult]):
     @property
     def is_golden(self) -> npt.NDArray[np.bool_]:
         blank = np.array([trial == Trial(0) for trial in self.table.groups], dtype=np.bool_)
-        return blank[self.group] & (self.number == 0)
+        return np.asarray(blank[self.group] & (self.number == 0))
 
     @property
     def has_one_twice(self) -> bool:

@@ -81,8 +81,7 @@ class Trials:
         if effective < _FEWEST:
             return None
         drops = self._population.chance(ber) * (weights * self._drops).mean(axis=1)
-        values = drops.tolist()
-        low, high = t_interval(values, confidence) if len(set(values)) > 1 else (None, None)
+        low, high = t_interval(drops, confidence) if drops.min() < drops.max() else (None, None)
         return CurvePoint(ber, float(drops.mean()), low, high, effective)
 
     def points(self, confidence: float, decades: float) -> List[CurvePoint]:

@@ -15,7 +15,7 @@ from pydantic_core import from_json
 
 from .columns import COUNTS, NONE, OUTCOMES, RARE, Floats, Table, rare_of
 from .packed_bits import MOST_IMAGES
-from .ragged import Integers, Ragged
+from .ragged import Integers, Ragged, starts_of
 from .trials import Trial
 
 _GROUP = ("ber", "site", "bit", "placed", "exhaustive")
@@ -66,8 +66,8 @@ def _table(lines: Sequence[bytes]) -> Table:
     by_site = columns["upsets_by_site"]
     names = {name: i for i, name in enumerate(dict.fromkeys(chain.from_iterable(by_site)))}
     hit = map(names.__getitem__, chain.from_iterable(by_site))
-    hits = [one.values() for one in by_site]
-    _counts([*chain.from_iterable(hits)])
+    _check(not any(":" in name for name in names))
+    hits = _counts([*chain.from_iterable(map(dict.values, by_site))])
     _types(columns["ran"], bool)
     return Table(
         groups,
@@ -79,7 +79,7 @@ def _table(lines: Sequence[bytes]) -> Table:
         counts,
         tuple(names),
         np.array([*hit], dtype=np.int32),
-        Ragged.of(hits),
+        Ragged(hits, starts_of([*map(len, by_site)]), np.ones(n, dtype=np.bool_)),
         _struck(columns.get("struck", [None] * n)),
         {name: _rare(columns.get(name, ()), name, several) for name in RARE},
     )
@@ -103,11 +103,11 @@ def _columns(lines: Sequence[bytes]) -> Dict[str, List[Any]]:
     _types(inner, dict)
     _types(columns["metrics"], list)
     _check(len({*map(len, columns["metrics"])}) == 1)
-    # Without \, each : of the text stands in a string or behind a key.
+    # Without \, each : of the text stands in a string or behind a key (that has none).
     texts = [columns["id"], filter(None, columns["site"]), filter(None, columns.get("digest", ()))]
     for name in ("right", "changed"):
         texts.append(chain.from_iterable(filter(None, columns.get(name, ()))))
-    colons = "".join(chain(*texts, chain.from_iterable(inner))).count(":")
+    colons = "".join(chain(*texts)).count(":")
     _check(data.count(b":") == colons + sum(map(len, rows)) + sum(map(len, inner)))
     return columns
 
@@ -167,11 +167,12 @@ def _trials(columns: Dict[str, List[Any]]) -> Tuple[Tuple[Trial, ...], List[int]
 
 def _struck(values: Sequence[Any]) -> Ragged:
     _types(values, list, _NONE_TYPE)
-    pairs = [*chain.from_iterable(value for value in values if value is not None)]
+    known = np.array([value is not None for value in values], dtype=np.bool_)
+    pairs = [*chain.from_iterable(filter(None, values))]
     _types(pairs, list)
     _check({*map(len, pairs)} <= {2})
-    _counts([*chain.from_iterable(pairs)])
-    return Ragged.of([v if v is None else [*chain.from_iterable(v)] for v in values])
+    lengths = [2 * len(value or ()) for value in values]
+    return Ragged(_counts([*chain.from_iterable(pairs)]), starts_of(lengths), known)
 
 
 def _rare(values: Sequence[Any], name: str, several: int) -> Dict[int, Any]:
