@@ -8,6 +8,7 @@ from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 import numpy as np
 
 from ..settings.campaign import CampaignSettings
+from .columns import NONE, OUTCOMES, Rows
 from .drops import Drops, of_differences
 from .images import TwoWay
 from .intervals import Interval
@@ -77,9 +78,9 @@ def by_bers(
     rising = dict(zip(drops, isotonic([one.mean for one in drops.values()])))
     all_at_once = 1.0 - (1.0 - campaign.confidence) / max(len(drops), 1)
     for ber, one in drops.items():
-        results, n, golden = by_ber[ber], len(one.values), one.golden
+        results, n, golden = Rows.of(by_ber[ber]), len(one.values), one.golden
         accuracies = [golden - drop for drop in one.values]
-        numbered = {r.trial.number: drop for r, drop in zip(results, one.scaled())}
+        numbered = dict(zip(results.number.tolist(), one.scaled()))
         steps = [numbered[i] - previous[i] for i in numbered if i in previous]
         previous = numbered
         limit, sure = campaign.max_drop, campaign.confidence
@@ -90,8 +91,8 @@ def by_bers(
                 ber,
                 one.chance,
                 n,
-                sum(r.ran for r in results),
-                float(np.mean([r.upsets for r in results])),
+                int(results.ran.sum()),
+                float(np.mean(results.counted("upsets"))),
                 golden - one.mean,
                 float(np.std(accuracies, ddof=1)) if n > 1 else None,
                 tuple(map(float, np.quantile(accuracies, _QUANTILES))),
@@ -137,9 +138,9 @@ def _each(total: Optional[int], trials: int) -> Optional[float]:
     return None if total is None else total / trials
 
 
-def _wrong_to_wrong(results: Sequence[TrialResult], architecture: int) -> Optional[float]:
+def _wrong_to_wrong(results: Rows, architecture: int) -> Optional[float]:
     """Images of a trial, on average; None where a trial does not say."""
-    known = [r.wrong_to_wrong[architecture] for r in results if r.wrong_to_wrong is not None]
+    known = [one[architecture] for one in results.rare("wrong_to_wrong") if one is not None]
     return float(np.mean(known)) if len(known) == len(results) else None
 
 
@@ -149,15 +150,13 @@ def _pilot(campaign: CampaignSettings) -> Optional[int]:
     return campaign.trials if until is not None and until.guarantee == "normal" else None
 
 
-def _mean_of(results: Sequence[TrialResult], name: str) -> Optional[float]:
+def _mean_of(results: Rows, name: str) -> Optional[float]:
     """The mean of what protected memory alone has."""
-    counts = [getattr(result, name) for result in results]
-    return None if None in counts else float(np.mean(counts))
+    counts = results.counted(name)
+    return None if (counts == NONE).any() else float(np.mean(counts))
 
 
-def _all_outcomes(results: Sequence[TrialResult]) -> Optional[Outcomes]:
-    known = [r.outcomes for r in results if r.outcomes is not None]
-    if len(known) < len(results):
+def _all_outcomes(results: Rows) -> Optional[Outcomes]:
+    if (results.counted(OUTCOMES[0]) == NONE).any():
         return None
-    names = ("masked", "tolerable", "critical", "nan_inf")
-    return Outcomes(*(sum(getattr(o, name) for o in known) for name in names))
+    return Outcomes(*(sum(results.counted(name).tolist()) for name in OUTCOMES))

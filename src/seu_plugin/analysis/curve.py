@@ -11,12 +11,13 @@ there is no point.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
 import numpy.typing as npt
 
 from ..faults.population import Population
+from .columns import Rows, common_numbers
 from .intervals import Interval, t_interval
 from .trials import TrialResult
 
@@ -58,19 +59,16 @@ class Trials:
         golden: float,
         architecture: int,
     ) -> None:
-        by_ber = _drawn(results)
-        numbers = sorted(set.intersection(*map(set, by_ber.values()))) if by_ber else []
+        rows = Rows.of(results)
+        by_ber = rows.where(rows.is_struck).by_ber()
+        numbers = common_numbers([*by_ber.values()])
         self._population = population
-        self.bers = sorted(by_ber) if len(numbers) > 1 else []
+        self.bers = [*by_ber] if len(numbers) > 1 else []
         if not self.bers:
             return
-        rows = [[by_ber[ber][n] for ber in self.bers] for n in numbers]
-        self._drops: Floats = np.array(
-            [[golden - r.metrics[architecture] for r in several] for several in rows]
-        )
-        self._struck: Floats = np.array(
-            [[r.struck for r in several] for several in rows], dtype=np.float64
-        )
+        chosen = [at.where(np.isin(at.number, numbers)) for at in by_ber.values()]
+        self._drops: Floats = golden - np.stack([at.metric(architecture) for at in chosen], axis=1)
+        self._struck: Floats = np.stack([at.struck() for at in chosen], axis=1)
         drawn = np.stack([population.log_densities(ber, self._struck) for ber in self.bers])
         self._mixture = np.logaddexp.reduce(drawn, axis=0) - np.log(len(self.bers))
 
@@ -83,8 +81,7 @@ class Trials:
         if effective < _FEWEST:
             return None
         drops = self._population.chance(ber) * (weights * self._drops).mean(axis=1)
-        values = drops.tolist()
-        low, high = t_interval(values, confidence) if len(set(values)) > 1 else (None, None)
+        low, high = t_interval(drops, confidence) if drops.min() < drops.max() else (None, None)
         return CurvePoint(ber, float(drops.mean()), low, high, effective)
 
     def points(self, confidence: float, decades: float) -> List[CurvePoint]:
@@ -108,14 +105,6 @@ def curve(
         return ()
     trials = Trials(results, population, golden[architecture], architecture)
     return tuple(trials.points(confidence, min(max(tolerance, _FINEST), _COARSEST)))
-
-
-def _drawn(results: Sequence[TrialResult]) -> Dict[float, Dict[int, TrialResult]]:
-    found: Dict[float, Dict[int, TrialResult]] = {}
-    for result in results:
-        if result.trial.ber is not None and result.struck is not None:
-            found.setdefault(result.trial.ber, {})[result.trial.number] = result
-    return found
 
 
 def _grid(bers: Sequence[float], decades: float) -> List[float]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import warnings
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
+import numpy as np
 from pydantic import ValidationError
 
 from ..errors import ConfigError, SeuWarning
@@ -14,49 +15,72 @@ from ..faults.mechanisms import relaxation_of
 from ..faults.population import Population
 from ..fields import first_mistake
 from ..settings.campaign import CampaignSettings
+from .columns import Rows, joined_rows
 from .manifest import MANIFEST, PopulationFields, check_same_campaign, read_manifest
 from .rows import TRIALS, read_rows
 from .summary import Summary, summarize
-from .trials import GOLDEN, TrialResult, same
+from .trials import TrialResult, same
 
 
 def merged(
     folders: Sequence[Path],
-) -> Tuple[Dict[str, Any], TrialResult, List[TrialResult]]:
+) -> Tuple[Dict[str, Any], TrialResult, Rows]:
     """Manifest, golden run and trials of a campaign that lies in one or more folders.
 
     Raises ConfigError if the folders are of different campaigns, or disagree on a trial.
     """
     manifest = read_manifest(folders[0])
-    golden: Dict[str, TrialResult] = {}
-    rows: Dict[str, TrialResult] = {}
-    digests: Set[Optional[str]] = set()
+    golden: List[TrialResult] = []
+    parts: List[Rows] = []
+    known: Dict[str, Tuple[int, int]] = {}
     for folder in folders:
         check_same_campaign(read_manifest(folder), manifest["identity"], folder)
-        for result in read_rows(folder / TRIALS)[0]:
-            known = golden if result.trial.id == GOLDEN else rows
-            digests |= {result.digest} - {None}
-            other = known.setdefault(result.trial.id, result)
-            if not same(replace(other, digest=None), result):
-                raise ConfigError(
-                    f"{folder / TRIALS}: trial {result.trial.id} has another result than in an "
-                    "earlier folder: the shards did not evaluate the same model and data"
-                )
+        rows = read_rows(folder / TRIALS)[0]
+        parts.append(rows if len(folders) == 1 else _new(rows, parts, known, folder / TRIALS))
+        golden += rows.where(rows.is_golden)
     if not golden:
         raise ConfigError(f"{folders[0] / TRIALS}: has no golden run")
-    if len(digests) > 1:
+    if len({one for rows in parts for one in rows.table.rare["digest"].values()}) > 1:
         warnings.warn(
             "the golden outputs of the folders differ bit for bit: they are of other data, or of "
             "machines or numbers of threads that round differently",
             SeuWarning,
             stacklevel=2,
         )
-    return manifest, golden[GOLDEN], list(rows.values())
+    rows = joined_rows(parts)
+    return manifest, golden[0], rows.where(~rows.is_golden)
+
+
+def _new(rows: Rows, before: Sequence[Rows], known: Dict[str, Tuple[int, int]], path: Path) -> Rows:
+    """Those that no earlier folder has; ``known``: in which one, and where there, each trial is.
+    Raises ConfigError where the two disagree."""
+    new = np.ones(len(rows), dtype=np.bool_)
+    for i, key in enumerate(rows.ids()):
+        part, place = known.setdefault(key, (len(before), i))
+        if part == len(before):
+            continue
+        new[i] = False
+        other = before[part].table.result(place)
+        if not same(replace(other, digest=None), rows[i]):
+            raise ConfigError(
+                f"{path}: trial {key} has another result than in an earlier folder: the shards "
+                "did not evaluate the same model and data"
+            )
+    return rows.where(new)
 
 
 def summary_of(folders: Sequence[Path]) -> Summary:
     """What the trials in the folders say."""
-    manifest, golden, rows = merged(folders)
+    return summary_of_merged(folders, *merged(folders))
+
+
+def summary_of_merged(
+    folders: Sequence[Path],
+    manifest: Mapping[str, Any],
+    golden: TrialResult,
+    rows: Sequence[TrialResult],
+) -> Summary:
+    """Of what :func:`merged` gives."""
     plan = CampaignSettings(**manifest["plan"])
     try:
         relaxation = relaxation_of(manifest["identity"]["section"])

@@ -22,6 +22,7 @@ import numpy as np
 
 from ..errors import ConfigError
 from .any_law import any_law_of
+from .columns import Rows
 from .drops import Drops
 from .intervals import Interval, clopper_pearson, t_quantile
 from .packed_bits import Scores, as_scores, faulted, unpacked
@@ -142,8 +143,10 @@ def two_way_by_ber(
     """At each BER where the images of all trials are known."""
     found: Dict[float, TwoWay] = {}
     for ber, results in by_ber.items():
-        changed = [r.changed[architecture] for r in results if r.changed is not None]
-        if golden is None or len(changed) < len(results):
+        if golden is None:
+            continue
+        changed = [c[architecture] for c in Rows.of(results).rare("changed") if c is not None]
+        if len(changed) < len(results):
             continue
         try:
             found[ber] = two_way(golden, changed)

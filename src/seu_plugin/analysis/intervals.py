@@ -7,10 +7,13 @@ not independent trials, and no interval here counts them as such.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple, Sequence
+from typing import NamedTuple, Sequence, Union
 
 import numpy as np
+import numpy.typing as npt
 from scipy import special  # scipy.stats takes a third of a second to import
+
+Values = Union[Sequence[float], npt.NDArray[np.float64]]
 
 
 class Interval(NamedTuple):
@@ -23,7 +26,7 @@ def t_quantile(trials: float, confidence: float) -> float:
     return float(special.stdtrit(trials - 1, (1.0 + confidence) / 2.0))
 
 
-def half_width(values: Sequence[float], confidence: float) -> float:
+def half_width(values: Values, confidence: float) -> float:
     """Half the width of the t interval of the mean; infinite for fewer than two values."""
     n = len(values)
     if n < 2:
@@ -31,7 +34,7 @@ def half_width(values: Sequence[float], confidence: float) -> float:
     return t_quantile(n, confidence) * float(np.std(values, ddof=1)) / math.sqrt(n)
 
 
-def t_interval(values: Sequence[float], confidence: float) -> Interval:
+def t_interval(values: Values, confidence: float) -> Interval:
     """Interval of the mean of independent, roughly normal values (Student)."""
     mean, half = float(np.mean(values)), half_width(values, confidence)
     return Interval(mean - half, mean + half)

@@ -11,6 +11,7 @@ from ..errors import ConfigError
 from .drops import of_differences
 from .folders import merged, population_of
 from .intervals import Interval
+from .manifest import read_manifest
 from .summary import Difference
 
 #: What two campaigns must have in common for one trial number to mean one fault map.
@@ -30,20 +31,18 @@ def differences(
     """
     manifests, accuracies = [], []
     for folder in (first, second):
-        manifest, golden, results = merged([folder])
+        manifest, golden, rows = merged([folder])
         if architecture >= len(golden.metrics):
             raise ConfigError(f"{folder}: has no architecture {architecture}")
         before, population = golden.metrics[architecture], population_of(manifest)
-        table = {
+        table = {0.0: {0: before}}
+        for ber, at in rows.by_ber().items():
             # Of a conditional trial: what stands for all fault maps.
-            (r.trial.ber, r.trial.number): before
-            - (1.0 if population is None else population.chance(r.trial.ber))
-            * (before - r.metrics[architecture])
-            for r in results
-            if r.trial.ber is not None
-        }
+            chance = 1.0 if population is None else population.chance(ber)
+            values = before - chance * (before - at.metric(architecture))
+            table[ber] = dict(zip(at.number.tolist(), values.tolist()))
         manifests.append(manifest)
-        accuracies.append({(0.0, 0): before, **table})
+        accuracies.append(table)
     one, other = (manifest["identity"] for manifest in manifests)
     for what, ours, theirs in (
         ("seed", one["seed"], other["seed"]),
@@ -56,11 +55,11 @@ def differences(
                 f"{theirs!r} in the other"
             )
     found = []
-    for ber in sorted({ber for ber, _ in accuracies[0]} & {ber for ber, _ in accuracies[1]}):
-        numbers = sorted(n for b, n in accuracies[0] if b == ber and (ber, n) in accuracies[1])
+    for ber in sorted(accuracies[0].keys() & accuracies[1].keys()):
+        numbers = sorted(accuracies[0][ber].keys() & accuracies[1][ber].keys())
         if ber > 0.0 and len(numbers) < 2:
             continue
-        a, b = ([values[ber, n] for n in numbers] for values in accuracies)
+        a, b = ([values[ber][n] for n in numbers] for values in accuracies)
         found.append(_difference(ber, a, b, confidence))
     if len(found) < 2:
         raise ConfigError(f"{first} and {second}: have no BER with two common trials")
@@ -70,7 +69,7 @@ def differences(
 def paired(first: Path, second: Path) -> bool:
     """Whether one trial number means the same upsets of data bits in both. Not for clusters if
     memory words differ: with check bits among them, cells have other neighbours."""
-    manifests = [merged([folder])[0] for folder in (first, second)]
+    manifests = [read_manifest(folder) for folder in (first, second)]
     one, other = (manifest["identity"]["section"] for manifest in manifests)
     if population_of(manifests[0]) != population_of(manifests[1]):
         return False  # what trials were drawn given differs

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import gc
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Dict, List, Optional, Tuple
+from typing import Annotated, BinaryIO, Dict, Iterator, List, Optional, Set, Tuple
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr, ValidationError
 
 from ..errors import ConfigError
 from ..fields import first_mistake
 from ..files import load_json
+from .columns import Rows, Table, joined, table_of
 from .packed_bits import MOST_IMAGES
+from .parsing import plain_table
 from .trials import Outcomes, Trial, TrialResult
 
 TRIALS = "trials.jsonl"
+#: Bytes that are parsed at a time.
+_PIECE = 1 << 20
 
 Count = Annotated[StrictInt, Field(ge=0, lt=1 << 63)]
 Percent = Annotated[float, Field(ge=0.0, le=100.0, strict=True)]
@@ -82,7 +88,7 @@ def parse_row(line: bytes) -> TrialResult:
         raise ConfigError(f"not a trial of a campaign: is not JSON ({error})") from None
 
 
-def read_rows(path: Path) -> Tuple[List[TrialResult], int]:
+def read_rows(path: Path) -> Tuple[Rows, int]:
     """The rows of a ``trials.jsonl`` without a torn last line, and the length of that in bytes.
 
     Raises ConfigError for a line that is no trial, that comes twice, or that has another number of
@@ -91,27 +97,75 @@ def read_rows(path: Path) -> Tuple[List[TrialResult], int]:
     try:
         if path.exists() and not path.is_file():
             raise ConfigError(f"{path}: is not a plain file")
-        data = path.read_bytes()
+        with path.open("rb") as file, _collector_off():
+            return _rows(path, file)
     except OSError as error:
         raise ConfigError(f"{path}: cannot read ({error.strerror})") from error
-    complete = data.rfind(b"\n") + 1
-    rows: Dict[str, TrialResult] = {}
+
+
+@contextmanager
+def _collector_off() -> Iterator[None]:
+    """Objects of JSON are in no circles, and looking for some takes as long as parsing."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
+def _rows(path: Path, file: BinaryIO) -> Tuple[Rows, int]:
+    tables: List[Table] = []
+    complete = 0
+    for piece in _pieces(file):
+        complete += len(piece)
+        lines = piece.splitlines()
+        try:
+            table = plain_table(lines) or table_of([parse_row(line) for line in lines])
+        except (ConfigError, ValueError):  # ValueError: of different numbers of accuracies
+            raise _mistake(path, file) from None
+        tables.append(table)
+        if table.metrics.shape[1] != tables[0].metrics.shape[1]:
+            raise _mistake(path, file)
+    rows = Rows(joined(tables) if tables else table_of([]))
+    if rows.has_one_twice:
+        raise _mistake(path, file)
+    return rows, complete
+
+
+def _pieces(file: BinaryIO) -> Iterator[bytes]:
+    """A file from its beginning, but for a torn last line, in pieces of whole lines."""
+    file.seek(0)
+    torn = b""
+    for data in iter(lambda: file.read(_PIECE), b""):
+        whole = data.rfind(b"\n") + 1
+        if whole:
+            yield torn + data[:whole]
+        torn = data[whole:] if whole else torn + data
+
+
+def _mistake(path: Path, file: BinaryIO) -> ConfigError:
+    """The first mistake in a file that has one."""
+    known: Set[str] = set()
     several: Optional[int] = None
-    for number, line in enumerate(data[:complete].splitlines(), 1):
+    lines = (line for piece in _pieces(file) for line in piece.splitlines())
+    for number, line in enumerate(lines, 1):
+        where = f"{path}, line {number}"
         try:
             result = parse_row(line)
         except ConfigError as error:
-            raise ConfigError(f"{path}, line {number}: {error}") from error
-        if result.trial.id in rows:
-            raise ConfigError(f"{path}, line {number}: trial {result.trial.id} comes twice")
+            return ConfigError(f"{where}: {error}")
+        if result.trial.id in known:
+            return ConfigError(f"{where}: trial {result.trial.id} comes twice")
         if several not in (None, len(result.metrics)):
-            raise ConfigError(
-                f"{path}, line {number}: metrics: has {len(result.metrics)} accuracies, and "
-                f"{several} in the rows before"
+            return ConfigError(
+                f"{where}: metrics: has {len(result.metrics)} accuracies, and {several} in the "
+                "rows before"
             )
         several = len(result.metrics)
-        rows[result.trial.id] = result
-    return list(rows.values()), complete
+        known.add(result.trial.id)
+    return ConfigError(f"{path}: was changed while it was read")
 
 
 def trials_in(folder: Path) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
@@ -11,6 +11,7 @@ from ..errors import ConfigError
 from ..faults.population import Population
 from ..settings.campaign import CampaignSettings
 from .by_ber import BerSummary, by_bers
+from .columns import Rows
 from .curve import CurvePoint, curve
 from .drops import Drops, drops_of
 from .images import golden_interval, golden_scores, intervals, two_way_by_ber
@@ -94,48 +95,39 @@ def summarize(
     """
     if not results:
         raise ConfigError("the campaign has no trial yet")
-    by_ber: Dict[float, List[TrialResult]] = {}
+    rows = Rows.of(results)
+    by_ber = rows.by_ber()
     by_stratum: Dict[str, List[TrialResult]] = {}
-    for result in sorted(results, key=lambda r: r.trial.number):
-        if result.trial.ber is not None:
-            by_ber.setdefault(result.trial.ber, []).append(result)
-        else:
-            name = stratum(result.trial.site, result.trial.bit)
-            if name in strata and _in_plan(result.trial, strata[name], campaign):
-                by_stratum.setdefault(name, []).append(result)
-    for result in results:
-        kinds = 0 if population is None else len(population.kinds)
-        if result.struck is not None and len(result.struck) != kinds:
-            raise ConfigError(f"trial {result.trial.id}: struck: is not of {kinds} kinds")
+    for result in sorted(rows.where(np.isnan(rows.ber)), key=lambda r: r.trial.number):
+        name = stratum(result.trial.site, result.trial.bit)
+        if name in strata and _in_plan(result.trial, strata[name], campaign):
+            by_stratum.setdefault(name, []).append(result)
+    kinds = 0 if population is None else len(population.kinds)
+    for result in rows.not_of_kinds(kinds)[:1]:
+        raise ConfigError(f"trial {result.trial.id}: struck: is not of {kinds} kinds")
     right = golden_scores(golden)
     bers, thresholds, curves = [], [], []
     missions: List[MissionSummary] = []
     for architecture, before in enumerate(golden.metrics):
-        drops = {
-            ber: drops_of(by_ber[ber], golden, architecture, population) for ber in sorted(by_ber)
-        }
+        drops = {ber: _drops(at, golden, architecture, population) for ber, at in by_ber.items()}
         scores = None if right is None else right[architecture]
         two_ways = two_way_by_ber(by_ber, architecture, scores)
         bers += by_bers(architecture, by_ber, drops, campaign, two_ways)
         sure = campaign.confidence
         asked_curve = (population, golden.metrics, architecture, sure, campaign.tolerance)
-        curves.append(curve(results, *asked_curve))
+        curves.append(curve(rows, *asked_curve))
         if campaign.max_drop is not None and drops:
             known = evidence(drops, sure, curves[-1], intervals(two_ways, drops, sure))
             thresholds.append(estimate(known, campaign.max_drop, sure))
         if campaign.mission is not None and campaign.ber is not None:
             numbered = {
-                ber: {r.trial.number: before - r.metrics[architecture] for r in rows}
-                for ber, rows in by_ber.items()
+                ber: dict(zip(by_ber[ber].number.tolist(), one.values))
+                for ber, one in drops.items()
             }
             asked = (campaign.mission, campaign.ber, before, numbered, campaign.confidence)
             limit = (thresholds[-1] if thresholds else None, campaign.max_drop)
             mission = mission_summary(*asked, *limit, architecture, relaxation)
             missions += [] if mission is None else [mission]
-    by_site: Dict[str, int] = {}
-    for result in results:
-        for site, upsets in result.upsets_by_site.items():
-            by_site[site] = by_site.get(site, 0) + upsets
     return Summary(
         golden.metrics,
         campaign.confidence,
@@ -147,9 +139,9 @@ def summarize(
             for name, words in strata.items()
             if name in by_stratum
         ),
-        dict(sorted(by_site.items())),
-        len(results),
-        sum(r.ran for r in results),
+        rows.upsets_by_site(),
+        len(rows),
+        int(rows.ran.sum()),
         golden.bits,
         sample_size(max(golden.bits, 1), 0.01, campaign.confidence),
         "plain" if population is None else "conditional",
@@ -158,6 +150,16 @@ def summarize(
         else tuple(golden_interval(one, campaign.confidence) for one in right),
         tuple(curves),
         tuple(missions),
+    )
+
+
+def _drops(
+    rows: Rows, golden: TrialResult, architecture: int, population: Optional[Population]
+) -> Drops:
+    """As :func:`~.drops.drops_of`, from columns."""
+    values = golden.metrics[architecture] - rows.metric(architecture)
+    return replace(
+        drops_of(rows[:1], golden, architecture, population), values=tuple(values.tolist())
     )
 
 

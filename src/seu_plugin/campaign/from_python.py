@@ -57,7 +57,7 @@ class Campaign:
         parsed = parse_section({**section, "campaign": settings})
         assert parsed.campaign is not None
         self.section, self.campaign = parsed, parsed.campaign
-        if self.campaign.engine != "local" or self.campaign.workers > 1:
+        if self.campaign.engine != "local" or (self.campaign.workers or 1) > 1:
             raise ConfigError(
                 f"{SECTION}.campaign.workers: processes start a host; from Python, trials run in "
                 "this one (shard divides them)"

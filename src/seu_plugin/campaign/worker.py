@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
-from rfquant_hooks.contract import PluginError
+from rfquant_hooks.contract import PluginError, restart_command
 
 from ..analysis.trials import Trial, TrialResult
 from ..errors import ConfigError, InjectionError, SeuWarning
@@ -197,6 +197,11 @@ def environment_of(worker: int, threads: int, gpus: int = 0) -> Dict[str, str]:
         ids = visible if visible != [""] else [str(i) for i in range(gpus)]
         changed["CUDA_VISIBLE_DEVICES"] = ids[worker % len(ids)]
     return changed
+
+
+def can_start_workers() -> bool:
+    """Whether the command of this process is known, and is not that of several ranks."""
+    return restart_command() is not None and int(os.environ.get("WORLD_SIZE", "1")) == 1
 
 
 def _free_port() -> int:

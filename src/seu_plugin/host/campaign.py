@@ -18,6 +18,7 @@ from rfquant_hooks.contract import Phase, PhaseOutcome, restart_command, setting
 from ..analysis.manifest import MANIFEST, check_same_campaign, read_manifest
 from ..analysis.results import check_folder
 from ..analysis.summary import Summary
+from ..campaign.cores import Shares, available, shared_out, threads_asked
 from ..campaign.correctness import Labelled
 from ..campaign.evaluation import Evaluation
 from ..campaign.pool import Worker, WorkerPool
@@ -27,6 +28,7 @@ from ..campaign.stopping import TOO_EARLY, stoppable
 from ..campaign.worker import (
     Hello,
     HostProcess,
+    can_start_workers,
     check_hello,
     environment_of,
     own_pipe,
@@ -63,6 +65,7 @@ class HostCampaign:
         self.section = section.model_copy(update={"seed": seed})
         self._evaluation: Optional[Evaluation] = None
         self._running: Optional[CampaignRun] = None
+        self._shares = self._shared_out(config)
         if self.parallel and setting(config, "search", False):
             raise ConfigError(
                 "fault_injection.campaign.workers: cannot be combined with search: true, which "
@@ -75,17 +78,37 @@ class HostCampaign:
             )
         if self._pipe is None:
             check_output(self.campaign.folder, section)
+            if self._shares.line is not None:
+                self._say(self._shares.line)
+
+    def _shared_out(self, config: Any) -> Shares:
+        """Raises ConfigError for more workers and threads than cores."""
+        plan = self.campaign
+        if plan.engine == "ray":  # on other machines
+            workers = plan.workers or 1
+            return Shares(workers, plan.threads or max(1, (os.cpu_count() or 1) // workers))
+        alone = self._pipe is not None or setting(config, "search", False)
+        gpus = 0
+        if plan.workers is None and not alone and can_start_workers():
+            gpus = torch.cuda.device_count()
+        if (plan.workers or gpus) <= 1 or self._pipe is not None:
+            return Shares(plan.workers or 1, torch.get_num_threads())
+        threads = threads_asked(plan, os.environ)
+        shares = shared_out(plan.workers, threads, available(), gpus)
+        if shares.workers > 1:
+            return shares
+        return shares._replace(threads=torch.get_num_threads())  # this process has its own
 
     @property
     def parallel(self) -> bool:
-        return self.campaign.workers > 1 or self.campaign.engine == "ray"
+        return self._shares.workers > 1 or self.campaign.engine == "ray"
 
     @property
     def threads(self) -> int:
         """CPU threads of each process that runs trials."""
         if not self.parallel:
             return torch.get_num_threads()
-        return self.campaign.threads or max(1, (os.cpu_count() or 1) // self.campaign.workers)
+        return self._shares.threads
 
     def validate(self, phase: Phase, run: Run) -> PhaseOutcome:
         """The whole campaign; the host receives what the golden run gave it."""
@@ -174,7 +197,7 @@ class HostCampaign:
         return on_every_rank(seed)[0]
 
     def _pool(self, check: _Check, folder: Path, seed: int, stack: ExitStack) -> WorkerPool:
-        command, number = parts(restart_command()), self.campaign.workers
+        command, number = parts(restart_command()), self._shares.workers
         cluster: Any = None
         if self.campaign.engine == "ray":
             from ..campaign.ray_workers import RayCluster

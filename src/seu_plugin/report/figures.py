@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from typing import Any, List, Optional, Sequence, Tuple
 
+from ..analysis.columns import Rows
 from ..analysis.mission import MissionSummary
 from ..analysis.summary import Difference, StratumSummary, Summary
 from ..analysis.trials import TrialResult
@@ -27,8 +28,14 @@ def ber_curve(summary: Summary, results: Sequence[TrialResult], architecture: in
     rows = [row for row in summary.bers if row.architecture == architecture]
     golden = summary.golden[architecture]
     bers = [row.ber for row in rows]
-    points = [(r.trial.ber, r.metrics[architecture]) for r in results if r.trial.ber is not None]
-    axes.scatter(*zip(*points), s=9, color=_MEAN, alpha=0.25, linewidths=0, label="each trial")
+    axes.scatter(
+        *Rows.of(results).points(architecture),
+        s=9,
+        color=_MEAN,
+        alpha=0.25,
+        linewidths=0,
+        label="each trial",
+    )
     two_way = [i for i in (row.drop_two_way_interval for row in rows) if i is not None]
     images = len(two_way) == len(rows)
     any_law, headline = (

@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import Any, Optional, Sequence
 
-from ..analysis.folders import merged, summary_of
+from ..analysis.folders import merged, summary_of_merged
 from ..analysis.manifest import MANIFEST
 from ..analysis.rows import TRIALS
 from ..analysis.summary import Summary
@@ -23,21 +23,24 @@ def write_report(folders: Sequence[Path], output: Path) -> Summary:
     """Write summary.csv, summary.json, report.html and the pictures ber_curve.png, mission.png and
     sensitivity.png, as far as the campaign has them."""
     manifest, golden, rows = merged(folders)
-    summary = summary_of(folders)
+    summary = summary_of_merged(folders, manifest, golden, rows)
     make_folder(output)
     if (output / MANIFEST).exists() and output.resolve() not in {f.resolve() for f in folders}:
         raise ConfigError(f"--output: {output} holds another campaign: choose another folder")
     write_whole(output / "summary.json", strict_json(summary.document()))
     write_summary_csv(output / "summary.csv", summary)
-    if summary.bers:
-        write_whole(output / "ber_curve.png", ber_curve(summary, rows))
+    several = range(len(summary.golden) if summary.bers else 0)
+    curves = [ber_curve(summary, rows, architecture) for architecture in several]
+    for curve in curves[:1]:
+        write_whole(output / "ber_curve.png", curve)
     for mission in summary.missions[:1]:
         write_whole(output / "mission.png", mission_curve(mission, golden.metrics[0]))
     picture = sensitivity_map(summary)
     if picture is not None:
         write_whole(output / "sensitivity.png", picture)
     sources = [str(folder / TRIALS) for folder in folders]
-    page = report_page(manifest, summary, rows, sources, golden.images or _compared(golden))
+    images = golden.images or _compared(golden)
+    page = report_page(manifest, summary, rows, sources, images, curves)
     write_whole(output / "report.html", page)
     return summary
 

@@ -23,9 +23,11 @@ def report_page(
     results: Sequence[TrialResult],
     sources: Sequence[str],
     of_images: Optional[int] = None,
+    curves: Optional[Sequence[bytes]] = None,
 ) -> str:
     """The HTML text; pictures are inside, and nothing is loaded from elsewhere. ``of_images``: of
-    the test set, where that is known."""
+    the test set, where that is known; ``curves``: :func:`~.figures.ber_curve` of each architecture,
+    where they are drawn already."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -36,6 +38,9 @@ def report_page(
         lstrip_blocks=True,
     )
     environment.filters.update(rounded=rounded, points=points, percent=percent)
+    if curves is None:
+        several = range(len(summary.golden) if summary.bers else 0)
+        curves = [ber_curve(summary, results, architecture) for architecture in several]
     architectures = [
         {
             "golden": golden,
@@ -46,7 +51,7 @@ def report_page(
             "counted": any(row.right_to_wrong is not None for row in summary.bers),
             "threshold": summary.thresholds[i] if i < len(summary.thresholds) else None,
             "rows": [row for row in summary.bers if row.architecture == i],
-            "curve": _data_uri(ber_curve(summary, results, i)) if summary.bers else None,
+            "curve": _data_uri(curves[i]) if curves else None,
             "outcomes": _data_uri(outcome_bars(summary, i)),
             **_mission(summary, i),
         }

@@ -177,18 +177,19 @@ class CampaignSettings(Frozen):
     )
     output: StrictStr = Field("results/seu", min_length=1, description="folder of the results")
     engine: Literal["local", "ray"] = Field("local", description="where trials run")
-    workers: StrictInt = Field(
-        1,
+    workers: Optional[StrictInt] = Field(
+        None,
         ge=1,
         le=MOST_PROCESSES,
         description="processes that each start the host once and then run trials; 1 with "
-        "engine local: this process",
+        "engine local: this process; null: one a GPU, where there are several, else 1",
     )
     threads: Optional[StrictInt] = Field(
         None,
         ge=1,
         le=MOST_PROCESSES,
-        description="CPU threads of each worker; null: all cores, shared out",
+        description="CPU threads of each worker; null: those of OMP_NUM_THREADS, else all cores, "
+        "shared out",
     )
     worker_timeout: Optional[StrictStr] = Field(
         None,

@@ -17,7 +17,7 @@ def test_an_empty_campaign_has_sensible_defaults():
     section = campaign()
     assert section.grid == GRID
     assert (section.campaign.trials, section.campaign.max_drop) == (20, 1.0)
-    assert section.campaign.engine == "local" and section.campaign.workers == 1
+    assert section.campaign.engine == "local" and section.campaign.workers is None
 
 
 def test_the_ber_of_the_section_is_a_grid_of_one():
