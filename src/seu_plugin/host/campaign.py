@@ -21,6 +21,7 @@ from ..analysis.summary import Summary
 from ..campaign.correctness import Labelled
 from ..campaign.evaluation import Evaluation
 from ..campaign.pool import Worker, WorkerPool
+from ..campaign.reused import reuse_of
 from ..campaign.run import CampaignRun, section_identity
 from ..campaign.sampling import plain_because
 from ..campaign.stopping import TOO_EARLY, stoppable
@@ -113,7 +114,9 @@ class HostCampaign:
         labels = None
         if phase.data is not None and phase.read_labels is not None:
             labels = Labelled(phase.data, phase.read_labels)
-        asked = (self.campaign.outcomes, plain_because(settings, self.campaign), labels)
+        why_plain = plain_because(settings, self.campaign)
+        reuse = reuse_of(self.campaign, not self.parallel or self._pipe is not None)
+        asked = (self.campaign.outcomes, why_plain, labels, reuse)
         evaluation = Evaluation(phase.model, run_quietly, settings, *asked)
         self._evaluation = evaluation
         try:

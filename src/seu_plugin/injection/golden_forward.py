@@ -109,8 +109,8 @@ def crossed(places: Sequence[int], call: Call) -> bool:
 class Recording:
     """Watches one forward of the golden run, and keeps the outputs that save most time a byte.
 
-    ``words``: of all sites; ``cloned``: modules whose outputs later code writes into, so that copies
-    are kept (``None``: any may be one).
+    ``words``: of all sites; ``cloned``: modules whose outputs later code writes into, so that
+    copies are kept (``None``: any may be one).
     """
 
     def __init__(

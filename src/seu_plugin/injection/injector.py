@@ -145,9 +145,8 @@ class FaultInjector:
     def enable(
         self, widths_set_later: bool = False, reuse: Optional[Reuse] = None
     ) -> FaultInjector:
-        """Start to inject. A second call changes nothing. Statistics start at zero; exposure
-        draws go on where they were, so that no ``per_forward`` map comes twice.
-
+        """Start to inject. A second call changes nothing. Statistics start at zero; exposure draws
+        go on where they were, so that no ``per_forward`` map comes twice.
         ``widths_set_later``: layers may have no width yet, since the code that runs the model
         sets them before each forward (as the host's ``train`` does). ``reuse`` watches all modules.
 

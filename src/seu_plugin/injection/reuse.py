@@ -128,9 +128,7 @@ class Reuse:
             return not any(p is not None and p.requires_grad for p in parameters)
         return True
 
-    def _recorded(
-        self, number: int, arguments: Arguments, run: Run, args: Any, kwargs: Any
-    ) -> Any:
+    def _recorded(self, number: int, arguments: Arguments, run: Run, args: Any, kwargs: Any) -> Any:
         device = _device(arguments.tensors)
         if not self.kept.limit and self._memory is None:
             self.kept.limit = share_of_free_memory(device) // self._processes
@@ -175,18 +173,16 @@ class Reuse:
                 self.kept.drop(number, module)
         return left_out is not None
 
-    def _replayed(
-        self, number: int, arguments: Arguments, run: Run, args: Any, kwargs: Any
-    ) -> Any:
+    def _replayed(self, number: int, arguments: Arguments, run: Run, args: Any, kwargs: Any) -> Any:
         golden = self._golden[number] if number < len(self._golden) else None
         if golden is None:
             return run(*args, **kwargs)
         self.seconds += golden.seconds
         device = _device(arguments.tensors)
-        changed = None
-        if golden.key.equals(arguments) and golden.context == _context(device):
-            if not golden.draws or generators(device) == golden.generators:
-                changed = self._changed(golden)
+        same = golden.key.equals(arguments) and golden.context == _context(device)
+        if golden.draws:
+            same = same and generators(device) == golden.generators
+        changed = self._changed(golden) if same else None
         if changed is None:
             return run(*args, **kwargs)
         assert self._seen is not None

@@ -18,7 +18,7 @@ _LEFT_OUT = {"_parameters", "_buffers", "_modules", "training", "forward"}
 def generators(device: torch.device) -> Tuple[Any, ...]:
     """The state of every global generator that a forward on ``device`` could draw from."""
     name, keys, *place = np.random.get_state()
-    found = [random.getstate(), (name, np.asarray(keys).tobytes(), *place)]
+    found: List[Any] = [random.getstate(), (name, np.asarray(keys).tobytes(), *place)]
     found.append(torch.get_rng_state().numpy().tobytes())
     if device.type == "cuda":
         found.append(torch.cuda.get_rng_state(device).numpy().tobytes())
@@ -110,10 +110,9 @@ class ModelState:
             known = then.values.get(place)
             if mark == then.marks[place] and (known is None or not by_value):
                 continue
-            verified = self._verified.get(place)
-            if not by_value and verified is not None:
-                if verified[0] == mark and verified[1] is known:
-                    continue
+            then_mark, then_known = self._verified.get(place, (None, None))
+            if not by_value and then_mark == mark and then_known is known:
+                continue
             if known is None or not is_plain(tensor) or not same_bits(known, tensor):
                 found.add(module)
             else:
