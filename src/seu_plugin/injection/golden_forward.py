@@ -129,6 +129,7 @@ class Recording:
         self._thread = threading.get_ident()
         self._originals: List[Tuple[nn.Module, List[Any], List[int]]] = []
         self.spoilt = False
+        self.lost = 0.0  # seconds spent on watching
 
     def begin(self, tensors: Sequence[torch.Tensor]) -> None:
         for place, tensor in enumerate(tensors):
@@ -147,46 +148,53 @@ class Recording:
         if threading.get_ident() != self._thread:  # in which order is not known
             self.spoilt = True
             return run(*args, **kwargs)
-        forward, arguments = self.forward, Arguments(args, kwargs)
-        call = Call(self._counter, arguments, self._names)
-        self._counter += 1
-        if module in forward.calls:
-            self._kept.give_up(module)
-            forward.calls[module] = None
-        else:
-            forward.calls[module] = call
-        forward.begun.setdefault(module, []).append(call.begin)
+        entered = self.now()
+        arguments = Arguments(args, kwargs)
+        call = self._begun(module, arguments)
         versions = [tensor._version for tensor in arguments.tensors]
-        before, uses, used = generators(self._device), len(forward.uses), self._used
+        before, uses, used = generators(self._device), len(self.forward.uses), self._used
         self._open.append(call.begin)
         began = self.now()
+        self.lost += began - entered
+        lost = self.lost
         try:
             output = run(*args, **kwargs)
         finally:
             self._open.pop()
-        call.seconds = self.now() - began
+        ended = self.now()
+        call.seconds = max(ended - began - (self.lost - lost), 0.0)
         call.end = self._counter
         tensors = outputs_of(output)
-        if tensors is None or call.form is None:
-            return output
-        if generators(self._device) != before:
-            return output
-        if is_site and len(forward.uses) == uses:  # it did not quantize: no trial may pass it over
-            return output
-        call.repeatable = True
-        call.pure = [t._version for t in arguments.tensors] == versions
-        ours = {memory_of(tensor)[0] for tensor in tensors}
-        call.pure &= ours.isdisjoint(memory_of(tensor)[0] for tensor in arguments.tensors)
+        drew = generators(self._device) != before
+        unquantized = is_site and len(self.forward.uses) == uses  # which is an error in a trial
+        if tensors is not None and call.form is not None and not (drew or unquantized):
+            call.repeatable = True
+            call.pure = [t._version for t in arguments.tensors] == versions
+            call.pure &= _apart(tensors, arguments.tensors)
+            self._name(call, tensors)
+            if call.pure:
+                inside = self._used - used
+                self._keep(module, tensors, type(output) is not tuple, call, used, inside)
+        self.lost += self.now() - ended
+        return output
+
+    def _begun(self, module: nn.Module, arguments: Arguments) -> Call:
+        call = Call(self._counter, arguments, self._names)
+        self._counter += 1
+        calls = self.forward.calls
+        if module in calls:
+            self._kept.give_up(module)
+        calls[module] = None if module in calls else call
+        self.forward.begun.setdefault(module, []).append(call.begin)
+        return call
+
+    def _name(self, call: Call, tensors: Tuple[torch.Tensor, ...]) -> None:
         for place, tensor in enumerate(tensors):
             name = self._names.of(tensor)
             if name is None:
                 name = (call.begin, place)
                 self._names.give(tensor, name)
             call.outputs.append(name)
-        if call.pure:
-            inside = self._used - used
-            self._keep(module, tensors, type(output) is not tuple, call, used, inside)
-        return output
 
     def _keep(
         self,
@@ -232,6 +240,11 @@ class Recording:
                 self._kept.add(self._number, module, lent, 0.0)
         self._originals = []
         return found
+
+
+def _apart(some: Sequence[torch.Tensor], others: Sequence[torch.Tensor]) -> bool:
+    """Whether they share no memory."""
+    return {memory_of(one)[0] for one in some}.isdisjoint(memory_of(one)[0] for one in others)
 
 
 def _leaves(value: Any) -> List[Any]:

@@ -53,7 +53,7 @@ def memory_of(tensor: torch.Tensor) -> Tuple[Hashable, int]:
 def digest(tensor: torch.Tensor) -> bytes:
     """SHA-256 of the bits of a tensor on the CPU."""
     words = tensor.detach().contiguous().reshape(-1).view(torch.uint8)
-    return hashlib.sha256(memoryview(words.numpy())).digest()
+    return hashlib.sha256(words.numpy().data).digest()
 
 
 class Arguments:
