@@ -56,7 +56,7 @@ class Evaluation:
         self.model = model
         self._run = run
         self.injector = FaultInjector.from_settings(model, settings)
-        self._reuse = reuse if settings.targets == ("weights",) else None
+        self.reuse = reuse if settings.targets == ("weights",) else None
         self.seed = self.injector.seed
         self.calibrations = Calibrations(model)
         self._recorder = OutputRecorder() if outcomes else None
@@ -71,13 +71,13 @@ class Evaluation:
 
     def __enter__(self) -> Evaluation:
         self.model_digest = digest_of(self.model)
-        self.injector.enable(widths_set_later=True, reuse=self._reuse)
+        self.injector.enable(widths_set_later=True, reuse=self.reuse)
         return self
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         self.injector.release()  # every trial was checked on its own
-        if self._reuse is not None:
-            self._reuse.clear()
+        if self.reuse is not None:
+            self.reuse.clear()
         if error is None and self._after is not None:
             self._after.restore()
 
@@ -87,8 +87,8 @@ class Evaluation:
         self._before = RunState(self.model)
         seen = GoldenDigest(self._recorder)
         self.injector.observe(seen)
-        if self._reuse is not None and self._is_static():
-            self._reuse.golden()
+        if self.reuse is not None and self._is_static():
+            self.reuse.golden()
         with self.injector.suspended(), self.images.watching():
             outcome = self._run()
         self._watch_nothing()
@@ -205,8 +205,8 @@ class Evaluation:
         self.calibrations.rewind()
         if self._recorder is not None:
             self._recorder.clear()
-        if self._reuse is not None and self._is_static():
-            self._reuse.trial()
+        if self.reuse is not None and self._is_static():
+            self.reuse.trial()
         try:
             outcome = self._run()
         finally:
@@ -239,8 +239,8 @@ class Evaluation:
         return on_every_rank(result)[0]
 
     def _watch_nothing(self) -> None:
-        if self._reuse is not None:
-            self._reuse.idle()
+        if self.reuse is not None:
+            self.reuse.idle()
 
     def faults(self) -> List[Fault]:
         """The bits that were read wrong in the trial that ran last. Raises InjectionError unless
