@@ -70,7 +70,8 @@ class TrialResult:
     may be read wrong: ``struck``, the (dangerous units, struck cells) of each kind of the
     manifest's ``population``. Where labels are known, for each architecture the images that are
     classified right in the golden run (``right``), and those whose being so a trial changed
-    (``changed``), as :func:`~.packed_bits.packed` writes them."""
+    (``changed``), as :func:`~.packed_bits.packed` writes them. ``reused``: how much of its work it
+    took from the golden run, of 1; it changes no result, and no row has it."""
 
     trial: Trial
     metrics: Tuple[float, ...]
@@ -89,10 +90,12 @@ class TrialResult:
     images: Optional[int] = None
     right: Optional[Tuple[str, ...]] = None
     changed: Optional[Tuple[str, ...]] = None
+    reused: float = field(default=0.0, compare=False)
 
     def row(self) -> Dict[str, Any]:
         """The JSON object of ``trials.jsonl``."""
         row = asdict(self)
+        del row["reused"]
         for name in ("residual", "corrected", "detected", "digest", *_LATER):
             if row[name] is None:  # not protected; not the golden run; drawn plainly
                 del row[name]

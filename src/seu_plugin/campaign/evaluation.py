@@ -234,6 +234,7 @@ class Evaluation:
             seconds=time.perf_counter() - started,
             struck=struck,
             changed=self.images.changed(outcome, outputs),
+            reused=0.0 if self.reuse is None else self.reuse.share,
             **guarded,
         )
         return on_every_rank(result)[0]
