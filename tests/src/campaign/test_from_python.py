@@ -336,7 +336,8 @@ def test_rows_with_and_without_reuse_are_the_same(tmp_path, capsys, sensitivity)
 
 
 def test_a_campaign_goes_on_with_other_reuse(tmp_path):
-    campaign(tmp_path / "one", reuse=False, trials=3).run()
-    campaign(tmp_path / "one", reuse=True, reuse_memory=1 << 20, trials=6).run()
-    campaign(tmp_path / "other", reuse=False, trials=6).run()
+    asked = {"threshold": "grid", "ber": [1e-4, 1e-3]}
+    campaign(tmp_path / "one", reuse=False, trials=3, **asked).run()
+    campaign(tmp_path / "one", reuse_memory=1 << 20, trials=6, **asked).run()
+    campaign(tmp_path / "other", reuse=False, trials=6, **asked).run()
     assert agree(rows(tmp_path / "one"), rows(tmp_path / "other"))
