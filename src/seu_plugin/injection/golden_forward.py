@@ -11,8 +11,8 @@ from typing import Any, Callable, Dict, Hashable, List, Optional, Sequence, Set,
 import torch
 from torch import nn
 
-from .kept import Kept, Output, copied
-from .same_bits import Arguments, memory_of, outputs_of
+from .kept import Kept, Output
+from .same_bits import Arguments, counted_copies, memory_of, outputs_of, same_bits, version
 from .unit_state import Tensors, generators
 
 Run = Callable[..., Any]
@@ -29,12 +29,14 @@ class Names:
     def of(self, tensor: torch.Tensor) -> Optional[Name]:
         """None if it is not known, or was written to since."""
         found = self._known.get(id(tensor))
-        if found is None or found[0]() is not tensor or found[1] != tensor._version:
+        if found is None or found[0]() is not tensor or found[1] != version(tensor):
             return None
         return found[2]
 
     def give(self, tensor: torch.Tensor, name: Name) -> None:
-        self._known[id(tensor)] = (weakref.ref(tensor), tensor._version, name)
+        written = version(tensor)
+        if written is not None:
+            self._known[id(tensor)] = (weakref.ref(tensor), written, name)
 
 
 class Call:
@@ -127,7 +129,7 @@ class Recording:
         self._names, self._counter, self._used = Names(), 0, 0
         self._open: List[int] = []
         self._thread = threading.get_ident()
-        self._originals: List[Tuple[nn.Module, List[Any], List[int]]] = []
+        self._originals: List[Tuple[nn.Module, List[Any], List[Optional[int]]]] = []
         self.spoilt = False
         self.lost = 0.0  # seconds spent on watching
 
@@ -151,7 +153,8 @@ class Recording:
         entered = self.now()
         arguments = Arguments(args, kwargs)
         call = self._begun(module, arguments)
-        versions = [tensor._version for tensor in arguments.tensors]
+        versions = [version(tensor) for tensor in arguments.tensors]
+        values = counted_copies(arguments.tensors) if None in versions else ()
         before, uses, used = generators(self._device), len(self.forward.uses), self._used
         self._open.append(call.begin)
         began = self.now()
@@ -169,7 +172,8 @@ class Recording:
         unquantized = is_site and len(self.forward.uses) == uses  # which is an error in a trial
         if tensors is not None and call.form is not None and not (drew or unquantized):
             call.repeatable = True
-            call.pure = [t._version for t in arguments.tensors] == versions
+            call.pure = [version(tensor) for tensor in arguments.tensors] == versions
+            call.pure &= all(map(same_bits, values, arguments.tensors))
             call.pure &= _apart(tensors, arguments.tensors)
             self._name(call, tensors)
             if call.pure:
@@ -207,14 +211,15 @@ class Recording:
     ) -> None:
         if not self._kept.wants(module) or self.forward.calls[module] is None:
             return
-        lent = self._cloned is None or module in self._cloned
+        uncounted = None in [version(tensor) for tensor in tensors]
+        lent = uncounted or self._cloned is None or module in self._cloned
         after = self._words - before - inside
         # Given back if the first upset comes later, or if earlier ones were masked: say half.
         gain = call.seconds * max(after + before / 2, 0.0) / self._words
-        output = Output(copied(tensors) if lent else tensors, single, lent)
+        output = Output(counted_copies(tensors) if lent else tensors, single, lent)
         if self._kept.add(self._number, module, output, gain) and not lent:
             alive = [weakref.ref(tensor) for tensor in tensors]  # it may be given up any time
-            self._originals.append((module, alive, [t._version for t in tensors]))
+            self._originals.append((module, alive, [version(tensor) for tensor in tensors]))
 
     def now(self) -> float:
         if self._device.type == "cuda":
@@ -230,13 +235,13 @@ class Recording:
             several = [tensor for tensor in (one() for one in alive) if tensor is not None]
             if len(several) < len(alive):
                 continue
-            if [tensor._version for tensor in several] != versions:
+            if [version(tensor) for tensor in several] != versions:
                 found.add(module)
             kept = self._kept.find(self._number, module)  # dropped if it was written to
             if kept is not None and not leaving.isdisjoint(kept.memory):
                 found.add(module)
                 self._kept.drop(self._number, module)
-                lent = Output(copied(kept.tensors), kept.single, lent=True)
+                lent = Output(counted_copies(kept.tensors), kept.single, lent=True)
                 self._kept.add(self._number, module, lent, 0.0)
         self._originals = []
         return found

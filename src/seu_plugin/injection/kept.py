@@ -7,7 +7,7 @@ from typing import Dict, Hashable, List, Optional, Tuple
 import torch
 from torch import nn
 
-from .same_bits import form, memory_of
+from .same_bits import copied, form, memory_of, version
 
 Key = Tuple[int, nn.Module]  # the forward of the evaluation, and the module
 
@@ -21,24 +21,17 @@ class Output:
     def __init__(self, tensors: Tuple[torch.Tensor, ...], single: bool, lent: bool) -> None:
         self.tensors, self.single, self.lent = tensors, single, lent
         self.form = [form(tensor) for tensor in tensors]
-        self._versions = [tensor._version for tensor in tensors]
+        self._versions = [version(tensor) for tensor in tensors]
         self.memory = dict(memory_of(tensor) for tensor in tensors)
 
     @property
     def intact(self) -> bool:
         """Whether nobody has written into the tensors since."""
-        return [tensor._version for tensor in self.tensors] == self._versions
+        return [version(tensor) for tensor in self.tensors] == self._versions
 
     def given(self) -> Tuple[torch.Tensor, ...]:
         """What a module gives in place of its own output."""
         return copied(self.tensors) if self.lent else self.tensors
-
-
-def copied(tensors: Tuple[torch.Tensor, ...]) -> Tuple[torch.Tensor, ...]:
-    """Copies, of the same strides where that can be; one object stays one."""
-    with torch.no_grad():
-        made = {id(tensor): tensor.detach().clone() for tensor in tensors}
-    return tuple(made[id(tensor)] for tensor in tensors)
 
 
 class Kept:

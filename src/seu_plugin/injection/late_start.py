@@ -10,7 +10,7 @@ from torch import nn
 
 from .golden_forward import Call, GoldenForward, Names, crossed
 from .kept import Kept, Output
-from .same_bits import Arguments, outputs_of, same_bits
+from .same_bits import Arguments, outputs_of, same_bits, version
 
 Run = Callable[..., Any]
 
@@ -22,7 +22,8 @@ class LateStart:
     tensors differ. All before the first of them sees golden values, since the same code runs on
     them (late start). After it, a call whose inputs are known to be golden gives the golden output,
     and the output of one that was computed is known to be golden if it has the bits of the one that
-    is kept (early stop). ``skipped``: seconds of the golden run that were not spent again.
+    is kept (early stop; not in inference mode, where nobody counts what is written to a tensor).
+    ``skipped``: seconds of the golden run that were not spent again.
     """
 
     def __init__(
@@ -94,6 +95,8 @@ class LateStart:
     def _note(self, call: Call, output: Any, same: bool, kept: Optional[Output]) -> None:
         tensors = outputs_of(output)
         if tensors is None or len(tensors) != len(call.outputs):
+            return
+        if None in [version(tensor) for tensor in tensors]:
             return
         golden = same  # also of one that writes into its input: that was golden before
         if not same and kept is not None and kept.intact and len(kept.tensors) == len(tensors):

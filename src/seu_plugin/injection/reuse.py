@@ -17,7 +17,7 @@ from .golden_forward import GoldenForward, Recording
 from .kept import Kept
 from .late_start import LateStart
 from .modules_seen import ModulesSeen
-from .same_bits import Arguments, digest, same_bits
+from .same_bits import Arguments, counted_copies, digest, same_bits
 from .unit_state import ModelState, Tensors, attributes, generators
 
 Run = Callable[..., Any]
@@ -115,7 +115,7 @@ class Reuse:
             self._live = None
 
     def _permitted(self, tensors: Sequence[torch.Tensor]) -> bool:
-        if torch.is_inference_mode_enabled() or torch._C._get_tracing_state():
+        if torch._C._get_tracing_state():
             return False
         if getattr(torch._C, "_len_torch_dispatch_stack", int)():
             return False
@@ -232,7 +232,7 @@ class _Key:
             if tensor.device.type == "cpu":
                 self._parts.append(digest(tensor))
             elif kept.reserve(tensor.numel() * tensor.element_size()):
-                self._parts.append(tensor.detach().clone())
+                self._parts += counted_copies([tensor])
             else:
                 self.complete = False
 
@@ -264,7 +264,7 @@ def _context(device: torch.device) -> Tuple[Hashable, ...]:
         cudnn = {"benchmark": flags.benchmark, "tf32": flags.allow_tf32}
     return (
         autocast_state(device.type),
-        torch.is_grad_enabled(),
+        (torch.is_grad_enabled(), torch.is_inference_mode_enabled()),
         torch.get_default_dtype(),
         torch.get_num_threads(),
         torch.are_deterministic_algorithms_enabled(),

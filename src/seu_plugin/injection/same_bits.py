@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any, Dict, Hashable, List, Optional, Tuple
+from typing import Any, Dict, Hashable, List, Optional, Sequence, Tuple
 
 import torch
 
@@ -12,13 +12,32 @@ _PLAIN = (int, float, str, bool, type(None))
 
 
 def is_plain(tensor: torch.Tensor) -> bool:
-    """Whether ``tensor`` is memory whose bits can be compared and whose changes are counted."""
+    """Whether ``tensor`` is memory whose bits can be compared."""
     return (
         type(tensor) in (torch.Tensor, torch.nn.Parameter)
         and tensor.layout == torch.strided
         and not (tensor.is_complex() or tensor.is_quantized or tensor.is_meta)
-        and not (tensor.is_inference() or tensor.is_neg())
+        and not tensor.is_neg()
     )
+
+
+def version(tensor: torch.Tensor) -> Optional[int]:
+    """How often ``tensor`` was written to; None of one made in inference mode, which does not
+    count."""
+    return None if tensor.is_inference() else tensor._version
+
+
+def copied(tensors: Sequence[torch.Tensor]) -> Tuple[torch.Tensor, ...]:
+    """Copies, of the same strides where that can be; one object stays one."""
+    with torch.no_grad():
+        made = {id(tensor): tensor.detach().clone() for tensor in tensors}
+    return tuple(made[id(tensor)] for tensor in tensors)
+
+
+def counted_copies(tensors: Sequence[torch.Tensor]) -> Tuple[torch.Tensor, ...]:
+    """As :func:`copied`, and writing to them is counted, in inference mode, too."""
+    with torch.inference_mode(False):
+        return copied(tensors)
 
 
 def form(tensor: torch.Tensor) -> Tuple[Any, ...]:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from .same_bits import is_plain, same_bits
+from .same_bits import counted_copies, is_plain, same_bits, version
 
 _LEFT_OUT = {"_parameters", "_buffers", "_modules", "training", "forward"}
 
@@ -38,7 +38,7 @@ def _known(value: Any) -> Any:
     if isinstance(value, (int, float, str, bytes, type(None))):
         return type(value), repr(value)
     if isinstance(value, torch.Tensor):
-        return id(value), value._version if is_plain(value) else None
+        return id(value), version(value)
     if isinstance(value, torch.Generator):
         return value.get_state().numpy().tobytes()
     if isinstance(value, np.random.Generator):
@@ -86,14 +86,14 @@ class ModelState:
         marks: List[Tuple[Any, ...]] = []
         values: Dict[int, torch.Tensor] = {}
         for place, (_, is_buffer, tensor) in enumerate(self._entries()):
-            if not is_plain(tensor):
+            if not is_plain(tensor) or tensor.is_inference():
                 self.plain = False
                 continue
             marks.append(_mark(tensor))
             if is_buffer:
                 known = None if last is None else last.values.get(place)
                 same = known is not None and same_bits(known, tensor)
-                values[place] = known if known is not None and same else _copied(tensor)
+                values[place] = known if known is not None and same else counted_copies([tensor])[0]
         return Tensors(marks, values)
 
     def differing(self, then: Tensors, by_value: bool) -> Optional[Set[nn.Module]]:
@@ -123,9 +123,4 @@ class ModelState:
 def _mark(tensor: torch.Tensor) -> Tuple[Any, ...]:
     if not is_plain(tensor):
         return (id(tensor),)
-    return id(tensor), tensor.data_ptr(), tensor._version
-
-
-def _copied(tensor: torch.Tensor) -> torch.Tensor:
-    with torch.no_grad():
-        return tensor.detach().clone()
+    return id(tensor), tensor.data_ptr(), version(tensor)

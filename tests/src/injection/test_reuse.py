@@ -138,22 +138,22 @@ def networks(draw):
 class Work:
     """A validate over two batches, that keeps all outputs of all of its runs."""
 
-    def __init__(self, model, batches):
-        self.model, self.batches, self.outputs = model, batches, []
+    def __init__(self, model, batches, mode=torch.no_grad):
+        self.model, self.batches, self.outputs, self.mode = model, batches, [], mode
 
     def __call__(self):
-        with torch.no_grad():
+        with self.mode():
             outputs = [self.model(batch.clone()) for batch in self.batches]
-        self.outputs += [output.clone() for output in outputs]
-        for output in outputs:  # the host's own, to write into
-            output.zero_()
+            self.outputs += [output.clone() for output in outputs]
+            for output in outputs:  # the host's own, to write into
+                output.zero_()
         return PhaseOutcome(None, (toy.percent(torch.cat(self.outputs[-len(outputs) :])),))
 
 
-def run(model, trials, reuse=None, batches=None, **section):
+def run(model, trials, reuse=None, under=torch.no_grad, **section):
     """Rows and outputs of a campaign on a copy of ``model``."""
     torch.manual_seed(0)
-    work = Work(copy.deepcopy(model), batches or list(torch.rand(2, IMAGES, FEATURES)))
+    work = Work(copy.deepcopy(model), list(torch.rand(2, IMAGES, FEATURES)), under)
     asked = parse_section({"ber": 0.0, "seed": 3, **section})
     shares = []
     with Evaluation(work.model, work, asked, reuse=reuse) as evaluation:
@@ -189,9 +189,14 @@ trials_ = st.lists(
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
-@given(networks(), trials_, st.sampled_from([0, 1, 72, 100, 250, 500, ROOM, ROOM, ROOM]))
-def test_reuse_changes_no_bit(model, trials, memory):
-    check_same(model, trials, memory)
+@given(
+    networks(),
+    trials_,
+    st.sampled_from([0, 1, 72, 100, 250, 500, ROOM, ROOM, ROOM]),
+    st.sampled_from([torch.no_grad, torch.no_grad, torch.inference_mode]),
+)
+def test_reuse_changes_no_bit(model, trials, memory, mode):
+    check_same(model, trials, memory, under=mode)
 
 
 def chain(*between):
@@ -224,6 +229,9 @@ def test_what_comes_before_the_first_upset_is_not_computed_again():
     assert len(CALLS) == 2 * (1 + len(LAST))
     CALLS.clear()
     assert min(run(model, LAST, Reuse(ROOM))[2]) > 0.0
+    assert len(CALLS) == 2
+    CALLS.clear()
+    assert min(run(model, LAST, Reuse(ROOM), under=torch.inference_mode)[2]) > 0.0
     assert len(CALLS) == 2
 
 
