@@ -157,6 +157,11 @@ class Reuse:
             self._forget(number)
         else:
             self._golden[number] = golden
+            if not golden.draws:
+                golden.generators = None
+            for last in self._golden[max(number - 1, 0) : number]:
+                if last is not None:
+                    golden.share(last)
         return output
 
     def _settled(self, golden: GoldenForward, number: int, tensors: Tensors) -> bool:

@@ -65,7 +65,7 @@ def memory_of(tensor: torch.Tensor) -> Tuple[Hashable, int]:
     if hasattr(tensor, "untyped_storage"):
         storage: Any = tensor.untyped_storage()
     else:  # before torch 2.0
-        storage = tensor.storage()._untyped()  # type: ignore[no-untyped-call]
+        storage = tensor.storage()  # type: ignore[no-untyped-call]
     return (tensor.device, storage.data_ptr()), int(storage.nbytes())
 
 

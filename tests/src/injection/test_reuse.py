@@ -387,3 +387,15 @@ def test_architectures_that_take_turns_and_batch_norm_calibrated(calibration):
     assert rows[0][0] == rows[1][0]
     assert all(torch.equal(one, other) for one, other in zip(rows[0][1], rows[1][1]))
     assert (min(shares) > 0.0) == (calibration == "clean")
+
+
+def test_many_forwards_are_written_down_once():
+    model = chain(nn.BatchNorm1d(FEATURES).eval())
+    validate = Work(model, list(torch.rand(20, IMAGES, FEATURES)))
+    reuse = Reuse(ROOM)
+    with Evaluation(model, validate, parse_section({"ber": 0.0}), reuse=reuse) as evaluation:
+        evaluation.golden()
+        forwards = reuse._golden
+        assert len(forwards) == 20
+        assert len({id(one.calls) for one in forwards[1:]}) == 1
+        assert len({id(one.tensors) for one in forwards}) == 1
