@@ -63,10 +63,6 @@ class Tensors:
         same = (value is other.values.get(place) for place, value in self.values.items())
         return self.marks == other.marks and all(same)
 
-    @property
-    def nbytes(self) -> int:
-        return sum(value.numel() * value.element_size() for value in self.values.values())
-
 
 class ModelState:
     """Watches the parameters and buffers of a model: by version and, of buffers, by value (those of
