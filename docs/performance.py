@@ -101,6 +101,22 @@ def campaign(rows: List[Row]) -> str:
     )
 
 
+def trial_cost(rows: List[Row]) -> str:
+    return table(
+        ["upsets in the trial", "all computed, ms", "with reuse, ms", "ratio", "work reused"],
+        [
+            [
+                f"{r['upsets']:,}",
+                short(r["whole, ms"]),
+                short(r["reuse, ms"]),
+                f"{r['ratio']:.2f}",
+                f"{100 * r['share reused']:.0f} %",
+            ]
+            for r in rows
+        ],
+    )
+
+
 def startup(rows: List[Row]) -> str:
     header = ["start", "first, s", "second, s", "difference, s"]
     columns = ("first, s", "second, s", "difference, s")
@@ -114,6 +130,7 @@ TABLES: Dict[str, Callable[[List[Row]], str]] = {
     "forward": ratios,
     "training": ratios,
     "campaign": campaign,
+    "trial_cost": trial_cost,
     "startup": startup,
 }
 

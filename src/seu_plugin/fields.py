@@ -50,6 +50,38 @@ def integer(value: Any) -> Any:
     return int(value) if is_integer else value
 
 
+_SIZE = re.compile(r"(\d+(?:\.\d+)?) *(B|KiB|MiB|GiB|TiB|kB|MB|GB|TB)")
+_UNITS = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+_UNITS.update({"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40})
+
+
+def memory_size(value: Any) -> Any:
+    """``auto``, or a number of bytes: 536870912, ``512 MiB``, ``2 GiB``, ``1.5 GB``. Raises
+    ValueError for anything else."""
+    if value == "auto" and isinstance(value, str):
+        return value
+    if isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) >= 0:
+        return int(value)
+    found = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if found is not None:
+        return int(float(found[1]) * _UNITS[found[2]])
+    raise ValueError("must be auto, a number of bytes, or one with its unit: 512 MiB, 2 GiB")
+
+
+class SizeWithUnit:
+    """Marks a number of bytes that may be written with its unit, for the JSON Schema."""
+
+    def __get_pydantic_json_schema__(self, core: Any, handler: Any) -> Dict[str, Any]:
+        units = "|".join(_UNITS)
+        return {
+            "anyOf": [
+                {"const": "auto"},
+                {"type": "integer", "minimum": 0},
+                {"type": "string", "pattern": rf"^ *\d+(\.\d+)? *({units}) *$"},
+            ]
+        }
+
+
 def several(number: int, noun: str) -> str:
     """``1 upset``, ``2 upsets``."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -21,6 +21,7 @@ from ..faults.site_memory import SiteMemory
 from ..fields import selected_bits
 from ..injection.devices import check_ranks_agree, on_every_rank
 from ..injection.injector import FaultInjector
+from ..injection.reuse import Reuse
 from ..quantizers.names import unwrap
 from ..settings.injection import InjectionSettings
 from .correctness import Changed, Correctness, Images
@@ -37,8 +38,9 @@ class Evaluation:
     BatchNorm is calibrated once, by the golden run, unless ``bn_calibration`` is ``faulty``;
     quantized weights are kept from trial to trial; a trial that reads everything right
     takes the golden result without a run. Trials at a BER are drawn given that something may be
-    read wrong, unless there is a reason ``why_plain`` (:func:`.sampling.plain_because`). Use as a
-    context manager: afterwards the model is as a clean run left it.
+    read wrong, unless there is a reason ``why_plain`` (:func:`.sampling.plain_because`). With
+    ``reuse`` a trial computes only what its upsets change. Use as a context manager: afterwards the
+    model is as a clean run left it.
     """
 
     def __init__(
@@ -49,10 +51,12 @@ class Evaluation:
         outcomes: bool = True,
         why_plain: Optional[str] = "not asked for",
         correctness: Optional[Correctness] = None,
+        reuse: Optional[Reuse] = None,
     ) -> None:
         self.model = model
         self._run = run
         self.injector = FaultInjector.from_settings(model, settings)
+        self.reuse = reuse if settings.targets == ("weights",) else None
         self.seed = self.injector.seed
         self.calibrations = Calibrations(model)
         self._recorder = OutputRecorder() if outcomes else None
@@ -67,11 +71,13 @@ class Evaluation:
 
     def __enter__(self) -> Evaluation:
         self.model_digest = digest_of(self.model)
-        self.injector.enable(widths_set_later=True)
+        self.injector.enable(widths_set_later=True, reuse=self.reuse)
         return self
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         self.injector.release()  # every trial was checked on its own
+        if self.reuse is not None:
+            self.reuse.clear()
         if error is None and self._after is not None:
             self._after.restore()
 
@@ -81,8 +87,11 @@ class Evaluation:
         self._before = RunState(self.model)
         seen = GoldenDigest(self._recorder)
         self.injector.observe(seen)
+        if self.reuse is not None and self._is_static():
+            self.reuse.golden()
         with self.injector.suspended(), self.images.watching():
             outcome = self._run()
+        self._watch_nothing()
         self._after = RunState(self.model)
         self.widths = self.injector.clean_widths()
         self.injector.observe(self._recorder)
@@ -196,7 +205,12 @@ class Evaluation:
         self.calibrations.rewind()
         if self._recorder is not None:
             self._recorder.clear()
-        outcome = self._run()
+        if self.reuse is not None and self._is_static():
+            self.reuse.trial()
+        try:
+            outcome = self._run()
+        finally:
+            self._watch_nothing()
         check_metrics(outcome.metrics, f"trial {trial.id}", len(golden.metrics))
         self.injector.check_trial()
         check_ranks_agree(self.injector.statistics())
@@ -220,9 +234,14 @@ class Evaluation:
             seconds=time.perf_counter() - started,
             struck=struck,
             **_images(self.images.changed(outcome, outputs)),
+            reused=0.0 if self.reuse is None else self.reuse.share,
             **guarded,
         )
         return on_every_rank(result)[0]
+
+    def _watch_nothing(self) -> None:
+        if self.reuse is not None:
+            self.reuse.idle()
 
     def faults(self) -> List[Fault]:
         """The bits that were read wrong in the trial that ran last. Raises InjectionError unless

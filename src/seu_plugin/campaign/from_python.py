@@ -19,6 +19,7 @@ from ..settings.injection import InjectionSettings
 from ..settings.section import SECTION, parse_section
 from .correctness import Scored, scores_of
 from .evaluation import Evaluation
+from .reused import reuse_of
 from .run import CampaignRun
 from .sampling import plain_because
 from .stopping import TOO_EARLY, stoppable, told_in_one_line
@@ -80,7 +81,8 @@ class Campaign:
 
     def _run(self) -> Optional[Summary]:
         settings, campaign = self.section, self.campaign
-        asked = (campaign.outcomes, plain_because(settings, campaign), Scored())
+        why_plain = plain_because(settings, campaign)
+        asked = (campaign.outcomes, why_plain, Scored(), reuse_of(campaign))
         with Evaluation(self.model, self._outcome, settings, *asked) as evaluation:
             golden = evaluation.golden()
             assert evaluation.golden_outcome is not None

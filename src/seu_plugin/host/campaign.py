@@ -22,6 +22,7 @@ from ..campaign.cores import Shares, available, shared_out, threads_asked
 from ..campaign.correctness import Labelled
 from ..campaign.evaluation import Evaluation
 from ..campaign.pool import Worker, WorkerPool
+from ..campaign.reused import reuse_of
 from ..campaign.run import CampaignRun, section_identity
 from ..campaign.sampling import plain_because
 from ..campaign.stopping import TOO_EARLY, stoppable
@@ -136,7 +137,10 @@ class HostCampaign:
         labels = None
         if phase.data is not None and phase.read_labels is not None:
             labels = Labelled(phase.data, phase.read_labels)
-        asked = (self.campaign.outcomes, plain_because(settings, self.campaign), labels)
+        why_plain = plain_because(settings, self.campaign)
+        runs_trials = not self.parallel or self._pipe is not None
+        reuse = reuse_of(self.campaign, runs_trials, self._shares.workers)
+        asked = (self.campaign.outcomes, why_plain, labels, reuse)
         evaluation = Evaluation(phase.model, run_quietly, settings, *asked)
         self._evaluation = evaluation
         try:

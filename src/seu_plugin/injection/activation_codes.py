@@ -13,8 +13,9 @@ from ..faults.seeding import Stream, Streams
 from ..faults.site_memory import SiteMemory
 from ..memory.codecs import codec
 from ..quantizers.sites import Site, checked_width
-from .exposure import Patch, Quantize
+from .exposure import Quantize
 from .forward_state import ForwardState
+from .patch import Patch
 from .placement import PlacedMap
 from .reading import Reader
 from .statistics import Counter, SiteStatistics

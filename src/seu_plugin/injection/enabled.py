@@ -15,6 +15,7 @@ from .forward_state import ForwardState
 from .fresh_step_sizes import FreshStepSizes
 from .interception import take_over
 from .other_targets import OtherTargets
+from .reuse import Reuse
 
 
 class Enabled:
@@ -31,9 +32,10 @@ class Enabled:
         state: ForwardState,
         others: OtherTargets,
         owner: str,
+        reuse: Optional[Reuse] = None,
     ) -> None:
         self._model, self._exposed, self._state = model, exposed, state
-        self._hold = take_over(model, exposed, state, owner, others)
+        self._hold = take_over(model, exposed, state, owner, others, reuse)
         self._hold.kept = self  # for as long as the model is
         self.keep_step_sizes()
 

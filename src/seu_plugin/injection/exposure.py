@@ -18,6 +18,7 @@ from .drawing import MapDrawer
 from .exact_count import ExactCount
 from .float_words import WeightStepSize
 from .forward_state import ForwardState
+from .patch import Patch
 from .placement import PlacedMap, PlacedMasks, counted
 from .reading import Reader, wrong_bits
 from .statistics import Counter, SiteStatistics
@@ -88,6 +89,20 @@ class ExposedSite:
             found = wrong_bits(found, clean, scale, self._state.codec, widths[0])
         return faults_of(name, found)
 
+    def is_hit(self, width: int) -> bool:
+        """Whether a word is read wrong under the static map of this trial; True where it takes so
+        long to draw that it should not be waited for."""
+        known = self._draw == 0 and (width, self.site.layer.weight.device) in self._maps
+        if not known and self._drawer.worth_drawing_ahead(width):
+            return True
+        return self._current_map(width, 0) is not None
+
+    def pass_over(self, width: int) -> None:
+        """The layer is not run, since what it gives is known: count it as a forward."""
+        self.calls += 1
+        self._current_map(width, 0)
+        self.counter.forwards += 1
+
     def statistics(self) -> SiteStatistics:
         """What the counters say; waits for the device if that draws maps itself."""
         counts, self._counts = self._counts, None
@@ -157,7 +172,10 @@ class ExposedSite:
         if not state.exposes(layer.training):
             state.note_clean(layer.training)
             if state.observer is not None and not state.calibrating:
-                self.clean_widths[self._width(args, kwargs)] = None
+                width = self._width(args, kwargs)
+                self.clean_widths[width] = None
+                if state.used is not None:
+                    state.used(self, width)
             return quantize(*args, **kwargs)
         self._refuse_other_tools()
         state.trained = state.trained or layer.training
@@ -268,22 +286,6 @@ class ExposedSite:
             self.counter.add(*counts)
         else:
             self._counts = counts if self._counts is None else self._counts + counts
-
-
-class Patch(torch.autograd.Function):
-    """Writes values into a tensor in place; the gradient passes straight through."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, clean: torch.Tensor, placed: PlacedMap, values: torch.Tensor
-    ) -> torch.Tensor:
-        ctx.mark_dirty(clean)
-        placed.write(clean, values)
-        return clean
-
-    @staticmethod
-    def backward(ctx: Any, grad: torch.Tensor) -> Any:
-        return grad, None, None
 
 
 def _alone() -> int:

@@ -35,6 +35,8 @@ class ForwardState:
         self.codec = codec(settings.encoding)
         self.next_draw = self._first_draw = exposure_draw
         self.observer: Optional[Callable[[Any, Sequence[Any]], None]] = None
+        #: Told of each use of a clean weight under an observer: the site, and the width.
+        self.used: Optional[Callable[[Any, int], None]] = None
         self.suspensions = 0
         self._lock = threading.RLock()
         self._root: Optional[nn.Module] = None

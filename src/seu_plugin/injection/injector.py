@@ -27,6 +27,7 @@ from .fit import check_given, check_listed, check_memory
 from .forward_state import ForwardState
 from .listing import upsets_listed
 from .other_targets import OtherTargets
+from .reuse import Reuse
 from .self_check import check_injection
 from .statistics import SiteStatistics
 from .table import injection_table
@@ -141,12 +142,13 @@ class FaultInjector:
     def enabled(self) -> bool:
         return self._enabled is not None
 
-    def enable(self, widths_set_later: bool = False) -> FaultInjector:
-        """Start to inject. A second call changes nothing. Statistics start at zero; exposure
-        draws go on where they were, so that no ``per_forward`` map comes twice.
-
+    def enable(
+        self, widths_set_later: bool = False, reuse: Optional[Reuse] = None
+    ) -> FaultInjector:
+        """Start to inject. A second call changes nothing. Statistics start at zero; exposure draws
+        go on where they were, so that no ``per_forward`` map comes twice.
         ``widths_set_later``: layers may have no width yet, since the code that runs the model
-        sets them before each forward (as the host's ``train`` does).
+        sets them before each forward (as the host's ``train`` does). ``reuse`` watches all modules.
 
         Raises SiteError if a selected site has no width or step size yet, InjectionError if
         another injector is enabled on one of the sites; the model is then unchanged.
@@ -164,8 +166,8 @@ class FaultInjector:
         for exposed in self._exposed:
             exposed.reset(self._of_site(exposed))
         self._others.start_trial()
-        parts = (self.model, self._exposed, self._state, self._others)
-        self._enabled = Enabled(*parts, owner=repr(self))
+        parts = (self.model, self._exposed, self._state, self._others, repr(self), reuse)
+        self._enabled = Enabled(*parts)
         self._dropped = weakref.finalize(self, dropped, weakref.ref(self._enabled))
         self._dropped.atexit = False
         return self

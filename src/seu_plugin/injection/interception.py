@@ -16,6 +16,7 @@ from .float_words import ExposedWords, part_of, replaced
 from .forward_state import ForwardState
 from .forwards import Hold, TakenForward
 from .other_targets import OtherTargets
+from .reuse import Reuse
 
 
 def take_over(
@@ -24,19 +25,23 @@ def take_over(
     state: ForwardState,
     owner: str,
     others: OtherTargets,
+    reuse: Optional[Reuse] = None,
 ) -> Hold:
-    """Take over the forwards of the model, its sites' layers and their weight quantizers.
+    """Take over the forwards of the model, its sites' layers and their weight quantizers; with
+    ``reuse`` also those of all modules between them.
 
     Raises InjectionError, and leaves all as it was, if another injector holds one of them.
     """
     hold = Hold(owner)
     root = unwrap(model)
     state.watch(root)
+    seen = None if reuse is None else reuse.attach(root, sites)
+    state.used = None if reuse is None else reuse.used
     try:
-        _RootForward(root, hold, state, sites)
+        _RootForward(root, hold, state, sites, reuse)
         for exposed in sites:
             bias = others.biases.get(exposed.site.name)
-            layer = _LayerForward(exposed.site.layer, hold, exposed, bias)
+            layer = _LayerForward(exposed.site.layer, hold, exposed, bias, reuse)
             layer.weight = _QuantizerForward(exposed.site.quantizer, hold, exposed, layer)
             name = exposed.site.name
             codes, step = others.activations.get(name), others.step_sizes.get(name)
@@ -45,6 +50,11 @@ def take_over(
                 _ActivationForward(quantizer, hold, exposed, codes, step, layer)
         for norm, words in others.norms.items():
             _NormForward(norm, hold, words)
+        if reuse is not None and seen is not None:
+            for module in seen.watched:
+                if not isinstance(vars(module).get("forward"), TakenForward):
+                    _UnitForward(module, hold, reuse)
+            seen.taken_over()
     except BaseException:
         hold.give_back()
         raise
@@ -55,11 +65,17 @@ class _RootForward(TakenForward):
     """Marks one forward of the whole model."""
 
     def __init__(
-        self, module: nn.Module, hold: Hold, state: ForwardState, sites: Sequence[ExposedSite]
+        self,
+        module: nn.Module,
+        hold: Hold,
+        state: ForwardState,
+        sites: Sequence[ExposedSite],
+        reuse: Optional[Reuse],
     ) -> None:
         super().__init__(module, hold)
         self._state = state
         self._sites = sites
+        self._reuse = reuse
         self.guard("state_dict", self._state_dict)
 
     def _state_dict(self, *args: Any, **kwargs: Any) -> Any:
@@ -72,8 +88,12 @@ class _RootForward(TakenForward):
         with self._state.root_forward():
             for exposed in self._sites:
                 exposed.draw_ahead()
-            output = self.original(*args, **kwargs)
-            state = self._state
+            state, reuse = self._state, self._reuse
+            if reuse is None or not state.outermost or state.calibrating:
+                output = self.original(*args, **kwargs)
+            else:
+                exposed_now = state.exposes(self.module.training)
+                output = reuse.forward(self.original, args, kwargs, exposed_now)
             if state.observer is not None and state.outermost and not state.calibrating:
                 state.observer(output, args)
             return output
@@ -90,15 +110,35 @@ class _LayerForward(TakenForward):
         hold: Hold,
         exposed: ExposedSite,
         bias: Optional[ExposedWords] = None,
+        reuse: Optional[Reuse] = None,
     ) -> None:
         super().__init__(module, hold)
-        self._exposed = exposed
+        self._exposed, self._reuse = exposed, reuse
         self._words = [] if bias is None else [bias]
 
     def run(self, *args: Any, **kwargs: Any) -> Any:
         self.weight.check_held()  # the layer may run without the model around it
+        if self._reuse is None:
+            return self._computed(*args, **kwargs)
+        return self._reuse.call(self.module, self._computed, args, kwargs)
+
+    def _computed(self, *args: Any, **kwargs: Any) -> Any:
         with self._exposed.inside_layer(), replaced(self._words):
             return self.original(*args, **kwargs)
+
+
+class _UnitForward(TakenForward):
+    """A module without a site of its own, whose output may be that of the golden run."""
+
+    def __init__(self, module: nn.Module, hold: Hold, reuse: Reuse) -> None:
+        super().__init__(module, hold)
+        self._reuse = reuse
+
+    def run(self, *args: Any, **kwargs: Any) -> Any:
+        return self._reuse.call(self.module, self.original, args, kwargs)
+
+    def check_held(self) -> None:
+        """It matters to nobody whether another has replaced it."""
 
 
 class _NormForward(TakenForward):

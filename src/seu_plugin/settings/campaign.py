@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, Optional, Tuple
+from typing import Annotated, Any, Literal, Optional, Tuple, Union
 
 from pydantic import Field, StrictBool, StrictInt, StrictStr, field_validator, model_validator
 
 from ..faults.rates import checked_time, seconds
-from ..fields import Frozen, OneOrMany, integer, number
+from ..fields import Frozen, OneOrMany, SizeWithUnit, integer, memory_size, number
 
 #: BERs of a campaign that names none, and no ``ber`` beside it.
 GRID = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
@@ -168,6 +168,16 @@ class CampaignSettings(Frozen):
     outcomes: StrictBool = Field(
         True, description="compare the outputs for each image with those of the golden run"
     )
+    reuse: StrictBool = Field(
+        True,
+        description="compute in a trial only what its upsets change, and take the rest from the "
+        "golden run; results are the same bit for bit",
+    )
+    reuse_memory: Annotated[Union[Literal["auto"], StrictInt], SizeWithUnit()] = Field(
+        "auto",
+        description="of outputs of the golden run kept for that, in each process: auto (a quarter "
+        "of what is free, shared by workers), bytes, or a size such as 2 GiB",
+    )
     sensitivity: Optional[Sensitivity] = Field(
         None, description="measure the accuracy drop per upset for each layer and bit"
     )
@@ -232,6 +242,7 @@ class CampaignSettings(Frozen):
         return value
 
     _time = field_validator("worker_timeout", mode="before")(checked_time)
+    _size = field_validator("reuse_memory", mode="before")(memory_size)
 
     @property
     def patience(self) -> Optional[float]:

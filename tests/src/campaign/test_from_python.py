@@ -17,6 +17,7 @@ import toy
 from rfquant_hooks import Stopped
 from seu_plugin import Campaign
 from seu_plugin.analysis.folders import merged, summary_of
+from seu_plugin.analysis.manifest import read_manifest
 from seu_plugin.analysis.rows import TRIALS, read_rows
 from seu_plugin.analysis.trials import same
 from seu_plugin.errors import ConfigError, InjectionError, SiteError
@@ -316,3 +317,27 @@ def test_layers_are_given_as_to_an_injector(tmp_path, layers):
 def test_a_campaign_needs_a_function():
     with pytest.raises(ConfigError, match=r"Campaign\.evaluate: must be a function"):
         Campaign(toy.net(), None, ber=0.1)
+
+
+def plain_rows(folder):
+    return {r.trial.id: {**r.row(), "seconds": 0} for r in read_rows(folder / TRIALS)[0]}
+
+
+@pytest.mark.parametrize("sensitivity", [None, {"trials": 3}])
+def test_rows_with_and_without_reuse_are_the_same(tmp_path, capsys, sensitivity):
+    asked = {"sensitivity": sensitivity, "ber": [1e-4, 1e-2], "trials": 6, "threshold": "grid"}
+    campaign(tmp_path / "all", reuse=False, **asked).run()
+    assert "was reused" not in capsys.readouterr().out
+    campaign(tmp_path / "less", reuse_memory="64 MiB", **asked).run()
+    assert "% of the work of the trials was reused" in capsys.readouterr().out
+    assert plain_rows(tmp_path / "all") == plain_rows(tmp_path / "less")
+    manifests = [read_manifest(tmp_path / name) for name in ("all", "less")]
+    assert manifests[0]["campaign_hash"] == manifests[1]["campaign_hash"]
+
+
+def test_a_campaign_goes_on_with_other_reuse(tmp_path):
+    asked = {"threshold": "grid", "ber": [1e-4, 1e-3]}
+    campaign(tmp_path / "one", reuse=False, trials=3, **asked).run()
+    campaign(tmp_path / "one", reuse_memory=1 << 20, trials=6, **asked).run()
+    campaign(tmp_path / "other", reuse=False, trials=6, **asked).run()
+    assert agree(rows(tmp_path / "one"), rows(tmp_path / "other"))

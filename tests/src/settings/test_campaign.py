@@ -40,6 +40,11 @@ def test_phases_at_one_ber_need_it_named(switch):
     "text,message",
     [
         ("{trial: 3}", r"campaign\.trial: unknown key; .*did you mean 'trials'"),
+        ("{reuse: 1}", r"campaign\.reuse: "),
+        ("{reuse_memory: -1}", r"campaign\.reuse_memory: must be auto, a number of bytes, or one"),
+        ("{reuse_memory: 2 gib}", r"campaign\.reuse_memory: must be auto, .*: 512 MiB, 2 GiB"),
+        ("{reuse_memory: true}", r"campaign\.reuse_memory: must be auto"),
+        ("{reuse_memory: 1.5}", r"campaign\.reuse_memory: must be auto"),
         ("{ber: []}", r"campaign\.ber: must be BERs in \(0, 1\]"),
         ("{ber: [0, 1e-3]}", r"campaign\.ber: must be BERs in \(0, 1\]; the golden run stands"),
         ("{ber: [.nan]}", r"campaign\.ber: must be BERs"),
@@ -77,6 +82,21 @@ def test_mistakes_are_named(text, message):
 def test_what_does_not_fit_the_section_is_named(section, message):
     with pytest.raises(ConfigError, match=message):
         campaign("{shard: 0/2}", **section)
+
+
+@pytest.mark.parametrize(
+    "text,expected",
+    [
+        ("auto", "auto"),
+        ("0", 0),
+        ("4096", 4096),
+        ("512 MiB", 512 << 20),
+        ("2GiB", 2 << 30),
+        ("1.5 kB", 1500),
+    ],
+)
+def test_memory_may_be_written_with_its_unit(text, expected):
+    assert campaign(f"{{reuse_memory: {text}}}").campaign.reuse_memory == expected
 
 
 def test_a_plan_survives_json():

@@ -1,0 +1,109 @@
+"""One forward of a trial: what does not differ from the golden run is not computed again."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, Callable, Optional, Sequence, Set, Tuple
+
+import torch
+from torch import nn
+
+from .golden_forward import Call, GoldenForward, Names, crossed
+from .kept import Kept, Output
+from .same_bits import Arguments, outputs_of, same_bits, version
+
+Run = Callable[..., Any]
+
+
+class LateStart:
+    """Calls of a trial, next to those of the golden forward with the same input.
+
+    ``changed``: the calls that may give something else, ascending: their words are upset, or their
+    tensors differ. All before the first of them sees golden values, since the same code runs on
+    them (late start). After it, a call whose inputs are known to be golden gives the golden output,
+    and the output of one that was computed is known to be golden if it has the bits of the one that
+    is kept (early stop; not in inference mode, where nobody counts what is written to a tensor).
+    ``skipped``: seconds of the golden run that were not spent again.
+    """
+
+    def __init__(
+        self,
+        golden: GoldenForward,
+        number: int,
+        kept: Kept,
+        changed: Sequence[int],
+        quiet: Callable[[nn.Module], bool],
+    ) -> None:
+        self._golden, self._number, self._kept = golden, number, kept
+        self._changed, self._quiet = changed, quiet
+        self._first = changed[0] if changed else None
+        self._names, self._position = Names(), 0
+        self._thread = threading.get_ident()
+        self._called: Set[nn.Module] = set()
+        self._over = False
+        self.skipped = 0.0
+
+    def begin(self, tensors: Sequence[torch.Tensor]) -> None:
+        for place, tensor in enumerate(tensors):
+            self._names.give(tensor, (-1, place))
+
+    def call(self, module: nn.Module, run: Run, args: Any, kwargs: Any) -> Any:
+        """What ``module`` gives: the golden output, or what it computes."""
+        call = self._golden.calls.get(module)
+        if self._over or call is None:
+            return run(*args, **kwargs)
+        arguments = Arguments(args, kwargs)
+        if not self._as_in_golden_run(module, call, arguments):
+            self._over = True
+            return run(*args, **kwargs)
+        changed = crossed(self._changed, call)
+        same = not changed and self._sees_golden(call, arguments)
+        kept = self._kept.find(self._number, module) if call.pure else None
+        if same and kept is not None and self._quiet(module):
+            return self._given_back(call, kept)
+        output = run(*args, **kwargs)
+        self._position = max(self._position, call.end)
+        if not self._over and call.repeatable:
+            self._note(call, output, same, kept)
+        return output
+
+    def _as_in_golden_run(self, module: nn.Module, call: Call, arguments: Arguments) -> bool:
+        """In the order of the golden run, once, with inputs of the same form, in its thread."""
+        if threading.get_ident() != self._thread or module in self._called:
+            return False
+        if call.begin < self._position or arguments.form != call.form:
+            return False
+        self._called.add(module)
+        self._position = call.begin + 1
+        return True
+
+    def _sees_golden(self, call: Call, arguments: Arguments) -> bool:
+        if self._first is None or call.end <= self._first:
+            return True
+        named = [self._names.of(tensor) for tensor in arguments.tensors]
+        return None not in named and named == call.inputs
+
+    def _given_back(self, call: Call, kept: Output) -> Any:
+        for _, exposed, width in self._golden.uses_in(call):
+            exposed.pass_over(width)
+        given = kept.given()
+        self._name(call, given)
+        self._position = call.end
+        self.skipped += call.seconds
+        return given[0] if kept.single else given
+
+    def _note(self, call: Call, output: Any, same: bool, kept: Optional[Output]) -> None:
+        tensors = outputs_of(output)
+        if tensors is None or len(tensors) != len(call.outputs):
+            return
+        if None in [version(tensor) for tensor in tensors]:
+            return
+        golden = same  # also of one that writes into its input: that was golden before
+        if not same and kept is not None and kept.intact and len(kept.tensors) == len(tensors):
+            golden = all(same_bits(one, other) for one, other in zip(tensors, kept.tensors))
+        if golden:
+            self._name(call, tensors)
+
+    def _name(self, call: Call, tensors: Tuple[torch.Tensor, ...]) -> None:
+        for tensor, name in zip(tensors, call.outputs):
+            self._names.give(tensor, name)

@@ -1,0 +1,277 @@
+"""Work of the golden run, used again by trials: where a forward has to be computed, and where not.
+
+Exact by construction: what is given back is what the same kernels made of the same inputs, and
+whatever cannot be known to be that is computed.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, Hashable, List, Optional, Sequence, Set, Tuple
+
+import torch
+from torch import nn
+
+from .devices import autocast_state
+from .free_memory import share_of_free_memory
+from .golden_forward import GoldenForward, Recording
+from .kept import Kept
+from .late_start import LateStart
+from .modules_seen import ModulesSeen
+from .same_bits import Arguments, counted_copies, digest, same_bits
+from .unit_state import ModelState, Tensors, attributes, generators
+
+Run = Callable[..., Any]
+
+
+class Reuse:
+    """Watches the forwards of a model: those of the golden run are recorded, and the n-th of each
+    trial is compared with the n-th of the golden run. Only forwards in eval mode count.
+
+    ``memory``: bytes of golden outputs and of what else is kept, at most; None is a share of what
+    is free when the golden run begins, divided by ``processes``.
+    """
+
+    def __init__(self, memory: Optional[int] = None, processes: int = 1) -> None:
+        self._memory, self._processes = memory, processes
+        self._seen: Optional[ModulesSeen] = None
+        self._exposed: Sequence[Any] = ()
+        self._live: Any = None  # a Recording or a LateStart
+        self._off = True
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget the golden run."""
+        self.kept = Kept(self._memory or 0)
+        self._golden: List[Optional[GoldenForward]] = []
+        self._mode, self._next = "", 0
+        self._cloned: Optional[Set[nn.Module]] = None
+        self._last: Optional[Tensors] = None
+        self.skipped = self.seconds = 0.0
+
+    def attach(self, root: nn.Module, exposed: Sequence[Any]) -> ModulesSeen:
+        """Watch ``root`` from now on; its sites are ``exposed``."""
+        self._exposed = exposed
+        self._seen = ModulesSeen(root, {one.site.layer for one in exposed})
+        self._state = ModelState(root)
+        self.clear()
+        return self._seen
+
+    def golden(self) -> None:
+        """The forwards that follow are those of the golden run."""
+        self.clear()
+        self._mode, self._off = "golden", False
+        assert self._seen is not None
+        inplace = any(getattr(module, "inplace", False) for module in self._state.modules)
+        self._cloned = None if inplace else set()
+        self._written: Set[nn.Module] = set()
+
+    def trial(self) -> None:
+        """The forwards that follow are those of a trial of static maps of weights."""
+        self._mode, self._next = "trial", 0
+        self.skipped = self.seconds = 0.0
+
+    def idle(self) -> None:
+        """The forwards that follow are computed, and not looked at."""
+        self._mode = ""
+
+    @property
+    def share(self) -> float:
+        """Of the work of the trial so far, what was reused: by the golden run's time of it."""
+        return self.skipped / self.seconds if self.seconds else 0.0
+
+    def used(self, exposed: Any, width: int) -> None:
+        """A layer asks for its clean weight."""
+        if isinstance(self._live, Recording):
+            self._live.used(exposed, width)
+
+    def call(self, module: nn.Module, run: Run, args: Any, kwargs: Any) -> Any:
+        """What a module gives in the forward that runs now."""
+        live = self._live
+        if live is None:
+            return run(*args, **kwargs)
+        if isinstance(live, Recording):
+            assert self._seen is not None
+            return live.call(module, module in self._seen.sites, run, args, kwargs)
+        return live.call(module, run, args, kwargs)
+
+    def forward(self, run: Run, args: Any, kwargs: Any, exposed: bool) -> Any:
+        """One forward of the whole model that calibrates nothing; ``exposed`` to upsets, or not."""
+        if self._seen is None or self._seen.root.training or self._off or not self._mode:
+            return run(*args, **kwargs)
+        number, self._next = self._next, self._next + 1
+        if self._mode == "golden":
+            number = len(self._golden)
+            self._golden.append(None)
+        arguments = Arguments(args, kwargs)
+        if arguments.form is None or not self._permitted(arguments.tensors):
+            return run(*args, **kwargs)
+        if exposed == (self._mode == "golden"):
+            return run(*args, **kwargs)
+        try:
+            if self._mode == "golden":
+                return self._recorded(number, arguments, run, args, kwargs)
+            return self._replayed(number, arguments, run, args, kwargs)
+        finally:
+            self._live = None
+
+    def _permitted(self, tensors: Sequence[torch.Tensor]) -> bool:
+        if torch._C._get_tracing_state():
+            return False
+        if getattr(torch._C, "_len_torch_dispatch_stack", int)():
+            return False
+        if getattr(torch._C, "_len_torch_function_stack", int)():
+            return False
+        if torch.is_grad_enabled():
+            if any(tensor.requires_grad for tensor in tensors):
+                return False
+            parameters = (p for module in self._state.modules for p in module._parameters.values())
+            return not any(p is not None and p.requires_grad for p in parameters)
+        return True
+
+    def _recorded(self, number: int, arguments: Arguments, run: Run, args: Any, kwargs: Any) -> Any:
+        device = _device(arguments.tensors)
+        if not self.kept.limit and self._memory is None:
+            self.kept.limit = share_of_free_memory(device) // self._processes
+        key = _Key(arguments, self.kept)
+        tensors = self._state.taken(self._last)
+        fresh = [v for k, v in tensors.values.items() if not _shared(self._last, k, v)]
+        nbytes = sum(value.numel() * value.element_size() for value in fresh)
+        if not (key.complete and self._state.plain and self.kept.reserve(nbytes)):
+            return run(*args, **kwargs)
+        self._last = tensors
+        before, drawn = attributes(self._state.modules), generators(device)
+        golden = GoldenForward(key, _context(device), tensors, drawn, self._training())
+        words = sum(exposed.site.words for exposed in self._exposed)
+        cloned = self._cloned if number == 0 else self._written
+        live = self._live = Recording(golden, number, self.kept, device, words, cloned)
+        live.begin(arguments.tensors)
+        began = live.now()
+        output = run(*args, **kwargs)
+        golden.seconds = live.now() - began - live.lost
+        self._live = None
+        self._written |= live.written_later(output)
+        golden.draws = generators(device) != drawn
+        if attributes(self._state.modules) != before:
+            self._give_up()  # a module that keeps what another may read: no call is known to repeat
+        elif live.spoilt or not self._settled(golden, number, tensors):
+            self._forget(number)
+        else:
+            self._golden[number] = golden
+            if not golden.draws:
+                golden.generators = None
+            for last in self._golden[max(number - 1, 0) : number]:
+                if last is not None:
+                    golden.share(last)
+        return output
+
+    def _settled(self, golden: GoldenForward, number: int, tensors: Tensors) -> bool:
+        """Leave out what keeps state or is in train mode; False if that is not possible."""
+        assert self._seen is not None
+        owner = self._seen.owner
+        stateful = self._state.differing(tensors, by_value=True)
+        if stateful is None:
+            return False
+        training = {owner[module] for module in golden.training} & {*golden.begun}
+        left_out = golden.without({owner[module] for module in stateful} | training)
+        for module in left_out or ():
+            if self.kept.find(number, module) is not None:
+                self.kept.drop(number, module)
+        return left_out is not None
+
+    def _replayed(self, number: int, arguments: Arguments, run: Run, args: Any, kwargs: Any) -> Any:
+        golden = self._golden[number] if number < len(self._golden) else None
+        if golden is None:
+            return run(*args, **kwargs)
+        self.seconds += golden.seconds
+        device = _device(arguments.tensors)
+        same = golden.key.equals(arguments) and golden.context == _context(device)
+        if golden.draws:
+            same = same and generators(device) == golden.generators
+        changed = self._changed(golden) if same else None
+        if changed is None:
+            return run(*args, **kwargs)
+        assert self._seen is not None
+        live = self._live = LateStart(golden, number, self.kept, changed, self._seen.quiet)
+        live.begin(arguments.tensors)
+        try:
+            return run(*args, **kwargs)
+        finally:
+            self.skipped += live.skipped
+
+    def _changed(self, golden: GoldenForward) -> Optional[List[int]]:
+        """Calls that may give something else than in the golden run, ascending; None if it is not
+        known which."""
+        assert self._seen is not None
+        differing = self._state.differing(golden.tensors, by_value=False)
+        if differing is None:
+            return None
+        owner, places = self._seen.owner, []
+        for module in {owner[one] for one in differing | (golden.training ^ self._training())}:
+            if module not in golden.begun:
+                return None
+            places += golden.begun[module]
+        places += [place for place, exposed, width in golden.uses if exposed.is_hit(width)]
+        return sorted(set(places))
+
+    def _training(self) -> Set[nn.Module]:
+        return {module for module in self._state.modules if module.training}
+
+    def _give_up(self) -> None:
+        """Reuse nothing in this campaign."""
+        self._off = True
+        self.kept = Kept(0)
+        self._golden = []
+
+    def _forget(self, number: int) -> None:
+        for module in self.kept.of_forward(number):
+            self.kept.drop(number, module)
+
+
+class _Key:
+    """What the model was called with: the digest of each tensor on a CPU; others are kept."""
+
+    def __init__(self, arguments: Arguments, kept: Kept) -> None:
+        self._form, self.complete = arguments.form, True
+        self._parts: List[Any] = []
+        for tensor in arguments.tensors:
+            if tensor.device.type == "cpu":
+                self._parts.append(digest(tensor))
+            elif kept.reserve(tensor.numel() * tensor.element_size()):
+                self._parts += counted_copies([tensor])
+            else:
+                self.complete = False
+
+    def equals(self, arguments: Arguments) -> bool:
+        if arguments.form != self._form:
+            return False
+        for tensor, part in zip(arguments.tensors, self._parts):
+            if isinstance(part, bytes):
+                if digest(tensor) != part:
+                    return False
+            elif not same_bits(tensor, part):
+                return False
+        return True
+
+
+def _shared(last: Optional[Tensors], place: int, value: torch.Tensor) -> bool:
+    return last is not None and last.values.get(place) is value
+
+
+def _device(tensors: Sequence[torch.Tensor]) -> torch.device:
+    return tensors[0].device if tensors else torch.device("cpu")
+
+
+def _context(device: torch.device) -> Tuple[Hashable, ...]:
+    """What else decides which kernels run."""
+    cudnn: Dict[str, Any] = {}
+    if device.type == "cuda":
+        flags = torch.backends.cudnn
+        cudnn = {"benchmark": flags.benchmark, "tf32": flags.allow_tf32}
+    return (
+        autocast_state(device.type),
+        (torch.is_grad_enabled(), torch.is_inference_mode_enabled()),
+        torch.get_default_dtype(),
+        torch.get_num_threads(),
+        torch.are_deterministic_algorithms_enabled(),
+        tuple(cudnn.items()),
+    )

@@ -1,0 +1,128 @@
+"""What a module has besides its inputs, and changes besides its output: tensors, attributes, and
+the generators of random numbers."""
+
+from __future__ import annotations
+
+import random
+from typing import Any, Dict, List, Optional, Set, Tuple
+
+import numpy as np
+import torch
+from torch import nn
+
+from .same_bits import counted_copies, is_plain, same_bits, version
+
+_LEFT_OUT = {"_parameters", "_buffers", "_modules", "training", "forward"}
+
+
+def generators(device: torch.device) -> Tuple[Any, ...]:
+    """The state of every global generator that a forward on ``device`` could draw from."""
+    name, keys, *place = np.random.get_state()
+    found: List[Any] = [random.getstate(), (name, np.asarray(keys).tobytes(), *place)]
+    found.append(torch.get_rng_state().numpy().tobytes())
+    if device.type == "cuda":
+        found.append(torch.cuda.get_rng_state(device).numpy().tobytes())
+    return tuple(found)
+
+
+def attributes(modules: List[nn.Module]) -> List[Dict[str, Any]]:
+    """What each module holds besides tensors and modules, to be compared later: values where they
+    are plain, else which object, and of a list, a dict or a set also which objects are in it."""
+    return [
+        {name: _known(value) for name, value in vars(module).items() if name not in _LEFT_OUT}
+        for module in modules
+    ]
+
+
+def _known(value: Any) -> Any:
+    if isinstance(value, (int, float, str, bytes, type(None))):
+        return type(value), repr(value)
+    if isinstance(value, torch.Tensor):
+        return id(value), version(value)
+    if isinstance(value, torch.Generator):
+        return value.get_state().numpy().tobytes()
+    if isinstance(value, np.random.Generator):
+        return repr(value.bit_generator.state)
+    if isinstance(value, random.Random):
+        return value.getstate()
+    if isinstance(value, dict):
+        return id(value), [(id(key), id(one)) for key, one in value.items()]
+    if isinstance(value, (list, tuple, set)):
+        return id(value), [id(one) for one in value]
+    return id(value)
+
+
+class Tensors:
+    """Parameters and buffers as they were at one moment. ``values``: of buffers, by place."""
+
+    def __init__(self, marks: List[Tuple[Any, ...]], values: Dict[int, torch.Tensor]) -> None:
+        self.marks, self.values = marks, values
+
+    def is_as(self, other: Tensors) -> bool:
+        """Whether values are the very ones of ``other``, and nothing was written to since."""
+        same = (value is other.values.get(place) for place, value in self.values.items())
+        return self.marks == other.marks and all(same)
+
+
+class ModelState:
+    """Watches the parameters and buffers of a model: by version and, of buffers, by value (those of
+    a BatchNorm are put back between the runs of a campaign, and count as the same)."""
+
+    def __init__(self, root: nn.Module) -> None:
+        self.modules = list(root.modules())
+        self.plain = True
+        self._verified: Dict[int, Tuple[Any, torch.Tensor]] = {}
+
+    def _entries(self) -> List[Tuple[nn.Module, bool, torch.Tensor]]:
+        return [
+            (module, buffers, tensor)
+            for module in self.modules
+            for buffers, held in ((False, module._parameters), (True, module._buffers))
+            for tensor in held.values()
+            if tensor is not None
+        ]
+
+    def taken(self, last: Optional[Tensors] = None) -> Tensors:
+        """The state now; values that are those of ``last`` are shared with it."""
+        marks: List[Tuple[Any, ...]] = []
+        values: Dict[int, torch.Tensor] = {}
+        for place, (_, is_buffer, tensor) in enumerate(self._entries()):
+            if not is_plain(tensor) or tensor.is_inference():
+                self.plain = False
+                continue
+            marks.append(_mark(tensor))
+            if is_buffer:
+                known = None if last is None else last.values.get(place)
+                same = known is not None and same_bits(known, tensor)
+                values[place] = known if known is not None and same else counted_copies([tensor])[0]
+        found = Tensors(marks, values)
+        return last if last is not None and found.is_as(last) else found
+
+    def differing(self, then: Tensors, by_value: bool) -> Optional[Set[nn.Module]]:
+        """Modules whose tensors are not what they were ``then``; None if others are there.
+
+        ``by_value``: compare buffers also where no version says that they were written to.
+        """
+        entries = self._entries()
+        if len(entries) != len(then.marks):
+            return None
+        found: Set[nn.Module] = set()
+        for place, (module, _, tensor) in enumerate(entries):
+            mark = _mark(tensor)
+            known = then.values.get(place)
+            if mark == then.marks[place] and (known is None or not by_value):
+                continue
+            then_mark, then_known = self._verified.get(place, (None, None))
+            if not by_value and then_mark == mark and then_known is known:
+                continue
+            if known is None or not is_plain(tensor) or not same_bits(known, tensor):
+                found.add(module)
+            else:
+                self._verified[place] = (mark, known)
+        return found
+
+
+def _mark(tensor: torch.Tensor) -> Tuple[Any, ...]:
+    if not is_plain(tensor):
+        return (id(tensor),)
+    return id(tensor), tensor.data_ptr(), version(tensor)
