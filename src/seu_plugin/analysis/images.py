@@ -25,11 +25,13 @@ from .any_law import any_law_of
 from .columns import Rows
 from .drops import Drops
 from .intervals import Interval, clopper_pearson, t_quantile
-from .packed_bits import Scores, as_scores, faulted, unpacked
+from .packed_bits import Bits, Scores, as_scores, faulted, unpacked, unpacked_bits
 from .trials import TrialResult
 
 #: Fewer images that changed say nothing of how images scatter.
 _FEWEST = 2
+#: Bits that are unpacked at a time.
+_BITS = 1 << 22
 
 
 class TwoWay:
@@ -59,6 +61,19 @@ class TwoWay:
         if self.right_to_wrong is not None and self.wrong_to_right is not None:
             self.right_to_wrong += int((x > 0.0).sum())
             self.wrong_to_right += int((x < 0.0).sum())
+
+    def add_bits(self, changed: Bits) -> None:
+        """Several fault maps, one a row, of images that are right or wrong: sums of whole numbers,
+        so the same as of one after the other."""
+        assert self._golden.dtype == np.bool_
+        lost, won = changed & self._golden, changed & ~self._golden
+        self._columns += 100.0 * (lost.sum(axis=0) - won.sum(axis=0))
+        of_maps = lost.sum(axis=1) - won.sum(axis=1)
+        self.rows += (100.0 * of_maps / self._golden.size).tolist()
+        self._squares += 10_000.0 * float(changed.sum())
+        if self.right_to_wrong is not None and self.wrong_to_right is not None:
+            self.right_to_wrong += int(lost.sum())
+            self.wrong_to_right += int(won.sum())
 
     def interval(self, drops: Drops, confidence: float) -> Interval:
         """Of the mean drop over other maps and other images, near normal, on the scale of
@@ -132,8 +147,15 @@ def golden_scores(golden: TrialResult) -> Optional[List[Scores]]:
 def two_way(golden: Scores, changed: Sequence[str]) -> TwoWay:
     """From the rows of the trials at one BER."""
     found = TwoWay(golden)
-    for one in changed:
-        found.add(unpacked(one, golden.size))
+    several = max(_BITS // max(golden.size, 1), 1)
+    for start in range(0, len(changed), several):
+        texts = changed[start : start + several]
+        bits = unpacked_bits(texts, golden.size) if golden.dtype == np.bool_ else None
+        if bits is not None:
+            found.add_bits(bits)
+            continue
+        for one in texts:
+            found.add(unpacked(one, golden.size))
     return found
 
 

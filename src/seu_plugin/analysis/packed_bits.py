@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import zlib
-from typing import Union
+from typing import Optional, Sequence, Union
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,11 @@ MOST_IMAGES = 1 << 28
 #: The word of a score of 1.
 ONE = 65535
 _MARK = "u16:"  # the colon is in no text of bits
+#: Values of the characters of base64.b85encode; -1: none.
+_DIGITS = np.full(256, -1, dtype=np.int64)
+_DIGITS[
+    list(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%&()*+-;<=>?@^_`{|}~")
+] = np.arange(85)
 
 
 def as_words(scores: npt.NDArray[np.float64]) -> Scores:
@@ -74,6 +79,32 @@ def unpacked(text: str, images: int) -> Scores:
     if text.startswith(_MARK):
         return np.frombuffer(data, dtype="<u2").astype(np.uint16)
     return np.unpackbits(np.frombuffer(data, dtype=np.uint8))[:images].astype(np.bool_)
+
+
+def unpacked_bits(texts: Sequence[str], images: int) -> Optional[Bits]:
+    """Texts of bits at once, of shape [texts, images]; None: one of them is of words, or damaged,
+    and :func:`unpacked` says which."""
+    kept = [text for text in texts if text]
+    size = -(-images // 8)
+    padded = "".join(text.ljust(-(-len(text) // 5) * 5, "~") for text in kept)
+    try:
+        digits = _DIGITS[np.frombuffer(padded.encode("ascii"), dtype=np.uint8)].reshape(-1, 5)
+        values = digits @ np.array([85**4, 85**3, 85**2, 85, 1], dtype=np.int64)
+        if (digits < 0).any() or (values >> 32).any():
+            return None
+        data, start, parts = values.astype(">u4").tobytes(), 0, []
+        for text in kept:
+            end = start + len(text) * 4 // 5
+            parts.append(zlib.decompressobj().decompress(data[start:end], size + 1))
+            start += -(-len(text) // 5) * 4
+    except (UnicodeEncodeError, zlib.error):
+        return None
+    if {*map(len, parts)} - {size}:
+        return None
+    found = np.zeros((len(texts), images), dtype=np.bool_)
+    rows = np.frombuffer(b"".join(parts), dtype=np.uint8).reshape(len(parts), size)
+    found[[bool(text) for text in texts]] = np.unpackbits(rows, axis=1)[:, :images]
+    return found
 
 
 def plain_bytes(text: str, most: int = 2 * MOST_IMAGES) -> bytes:

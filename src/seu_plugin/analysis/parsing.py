@@ -87,7 +87,8 @@ def _table(lines: Sequence[bytes]) -> Table:
 
 def _columns(lines: Sequence[bytes]) -> Dict[str, List[Any]]:
     """By key, of lines that each are an object with the keys of a row, none of them twice."""
-    data = b",null,".join(lines)  # null: no object may begin in one line and end in another
+    # What begins in one line may not end in another: null is in no list, and \n in no string.
+    data = b",null,\n".join(lines)
     _check(b"\\" not in data)
     found = from_json(b"[%s]" % data)  # faster than the json module, and takes no less
     rows = found[::2]
@@ -99,7 +100,7 @@ def _columns(lines: Sequence[bytes]) -> Dict[str, List[Any]]:
     columns = {name: [*map(itemgetter(name), rows)] for name in _ALWAYS}
     for name in {*chain.from_iterable(keys)} - _ALWAYS:
         columns[name] = [row.get(name) for row in rows]
-    inner = [*columns["upsets_by_site"], *filter(None.__ne__, columns["outcomes"])]
+    inner = [*columns["upsets_by_site"], *(one for one in columns["outcomes"] if one is not None)]
     _types(inner, dict)
     _types(columns["metrics"], list)
     _check(len({*map(len, columns["metrics"])}) == 1)

@@ -11,7 +11,7 @@ from seu_plugin.analysis.any_law import any_law_of
 from seu_plugin.analysis.drops import Drops
 from seu_plugin.analysis.images import TwoWay, golden_interval, two_way
 from seu_plugin.analysis.intervals import t_quantile
-from seu_plugin.analysis.packed_bits import packed, unpacked
+from seu_plugin.analysis.packed_bits import packed, unpacked, unpacked_bits
 from seu_plugin.analysis.summary import summarize
 from seu_plugin.analysis.trials import Trial, TrialResult
 from seu_plugin.errors import ConfigError
@@ -157,3 +157,34 @@ def test_damaged_rows_are_one_line():
     bad = [trials[0], TrialResult(Trial(1, 1e-3), (90.0,), changed=("!",))]
     with pytest.raises(ConfigError, match=r"BER 0\.001: changed"):
         summarize(golden, bad, CampaignSettings(), {})
+
+
+@pytest.mark.parametrize("images", [1, 7, 8, 61, 360])
+def test_many_maps_at_once_are_as_one_after_the_other(images):
+    random = np.random.Generator(np.random.Philox(images))
+    golden = random.random(images) < 0.7
+    maps = random.random((50, images)) < random.choice([0.0, 0.01, 0.5], (50, 1))
+    texts = [packed(one) for one in maps]
+    bits = unpacked_bits(texts, images)
+    assert bits is not None and (bits == maps).all()
+    at_once, one_by_one = two_way(golden, texts), TwoWay(golden)
+    for one in maps:
+        one_by_one.add(one)
+    for name, value in vars(one_by_one).items():
+        assert np.array_equal(vars(at_once)[name], value), name
+
+
+def test_texts_that_are_not_all_of_bits_are_left_to_one_by_one():
+    good = packed(np.arange(9) < 3)
+    words = packed(np.arange(9, dtype=np.uint16))
+    damaged = ["!", "\u00e9", "~~~~~", good[:4], "0" + good, packed(np.ones(30, dtype=bool))]
+    for bad in (words, *damaged):
+        assert unpacked_bits([good, bad], 9) is None
+    for bad in damaged:
+        with pytest.raises(ValueError, match=r"."):
+            unpacked(bad, 9)
+    for end in range(1, len(good)):  # what is cut is as whole as :func:`unpacked` says
+        found = unpacked_bits([good[:end]], 9)
+        assert found is None or (found[0] == unpacked(good[:end], 9)).all()
+    assert unpacked_bits([], 9).shape == (0, 9)
+    assert not unpacked_bits(["", ""], 9).any()
