@@ -6,6 +6,7 @@ whatever cannot be known to be that is computed.
 
 from __future__ import annotations
 
+import time
 from typing import Any, Callable, Dict, Hashable, List, Optional, Sequence, Set, Tuple
 
 import torch
@@ -21,6 +22,8 @@ from .same_bits import Arguments, counted_copies, digest, same_bits
 from .unit_state import ModelState, Tensors, attributes, generators
 
 Run = Callable[..., Any]
+#: How many times what watching it costs a forward must take.
+WORTH = 5.0
 
 
 class Reuse:
@@ -165,11 +168,14 @@ class Reuse:
         return output
 
     def _settled(self, golden: GoldenForward, number: int, tensors: Tensors) -> bool:
-        """Leave out what keeps state or is in train mode; False if that is not possible."""
+        """Leave out what keeps state or is in train mode; False if that is not possible, or if a
+        trial would spend on watching what it saves."""
         assert self._seen is not None
         owner = self._seen.owner
+        began = time.perf_counter()
         stateful = self._state.differing(tensors, by_value=True)
-        if stateful is None:
+        watching = time.perf_counter() - began
+        if stateful is None or golden.seconds < WORTH * watching:
             return False
         training = {owner[module] for module in golden.training} & {*golden.begun}
         left_out = golden.without({owner[module] for module in stateful} | training)
