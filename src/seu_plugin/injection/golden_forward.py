@@ -77,6 +77,7 @@ class GoldenForward:
         self.key, self.context, self.tensors, self.generators = key, context, tensors, drawn
         self.training = training  # modules in train mode
         self.draws = False  # random numbers
+        self.looked_at: Optional[List[int]] = None  # places of tensors of what is called
         self.calls: Dict[nn.Module, Optional[Call]] = {}  # None: called more than once
         self.begun: Dict[nn.Module, List[int]] = {}
         self.uses: List[Tuple[int, Any, int]] = []
