@@ -22,7 +22,7 @@ from .same_bits import Arguments
 from .unit_state import ModelState, Tensors, attributes, generators
 
 Run = Callable[..., Any]
-#: How many times as long as to look at all tensors once the golden run must take.
+#: How many times as long as to look at its tensors once the golden run must take.
 WORTH = 5.0
 
 
@@ -49,7 +49,7 @@ class Reuse:
         self._mode, self._next = "", 0
         self._cloned: Optional[Set[nn.Module]] = None
         self._last: Optional[Tensors] = None
-        self._looked = self._judged = False
+        self._judged = False
         self.skipped = self.seconds = 0.0
 
     def attach(self, root: nn.Module, exposed: Sequence[Any]) -> ModulesSeen:
@@ -71,7 +71,7 @@ class Reuse:
 
     def trial(self) -> None:
         """The forwards that follow are those of a trial of static maps of weights."""
-        self._mode, self._next, self._looked = "trial", 0, False
+        self._mode, self._next = "trial", 0
         if not self._off and not self._judged:
             self._judge()
         self.skipped = self.seconds = 0.0
@@ -82,10 +82,22 @@ class Reuse:
         golden = [one for one in self._golden if one is not None]
         if golden:
             began = time.perf_counter()
-            self._state.differing(golden[0].tensors, by_value=True)
+            self._state.differing(golden[0].tensors, True, self._looked_at(golden[0]))
             watching = time.perf_counter() - began
             if sum(one.seconds for one in golden) < WORTH * watching:
                 self._give_up()
+
+    def _looked_at(self, golden: GoldenForward) -> List[int]:
+        """Places of all tensors but those of BatchNorms that are not called, of which a model of
+        many widths has thousands."""
+        assert self._seen is not None
+        if golden.looked_at is None:
+            modules, owner = self._state.modules, self._seen.owner
+            called = {one for one in modules if owner[one] in golden.begun}
+            norm = nn.modules.batchnorm._BatchNorm
+            wanted = {one for one in modules if one in called or not isinstance(one, norm)}
+            golden.looked_at = golden.tensors.places(wanted)
+        return golden.looked_at
 
     def idle(self) -> None:
         """The forwards that follow are computed, and not looked at."""
@@ -220,16 +232,10 @@ class Reuse:
         known which."""
         assert self._seen is not None
         owner, places = self._seen.owner, []
-        looked_at = None
-        if self._looked:  # modules that are not called have not been calibrated meanwhile
-            if golden.looked_at is None:
-                called = {one for one in self._state.modules if owner[one] in golden.begun}
-                golden.looked_at = golden.tensors.places(called)
-            looked_at = golden.looked_at
+        looked_at = self._looked_at(golden)
         differing = self._state.differing(golden.tensors, by_value=False, places=looked_at)
         if differing is None:
             return None
-        self._looked = True
         for module in {owner[one] for one in differing | (golden.training ^ self._training())}:
             if module not in golden.begun:
                 return None

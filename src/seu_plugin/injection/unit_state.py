@@ -100,6 +100,8 @@ class ModelState:
         marks: List[Tuple[Any, ...]] = []
         values: Dict[int, torch.Tensor] = {}
         entries = self._entries()
+        if last is not None and len(last.marks) != len(entries):
+            last = None
         for place, (module, held, _, tensor) in enumerate(entries):
             if not is_plain(tensor) or tensor.is_inference():
                 self.plain = False
@@ -107,7 +109,8 @@ class ModelState:
             marks.append(_mark(tensor))
             if held is module._buffers:
                 known = None if last is None else last.values.get(place)
-                same = known is not None and same_bits(known, tensor)
+                same = known is not None and last is not None and marks[-1] == last.marks[place]
+                same = same or (known is not None and same_bits(known, tensor))
                 values[place] = known if known is not None and same else counted_copies([tensor])[0]
         found = Tensors(entries, marks, values)
         return last if last is not None and found.is_as(last) else found
