@@ -6,21 +6,24 @@ whatever cannot be known to be that is computed.
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Hashable, List, Optional, Sequence, Set, Tuple
+import time
+from typing import Any, Callable, List, Optional, Sequence, Set
 
 import torch
 from torch import nn
 
-from .devices import autocast_state
+from .called_with import CalledWith, context, device_of
 from .free_memory import share_of_free_memory
 from .golden_forward import GoldenForward, Recording
 from .kept import Kept
 from .late_start import LateStart
 from .modules_seen import ModulesSeen
-from .same_bits import Arguments, counted_copies, digest, same_bits
+from .same_bits import Arguments
 from .unit_state import ModelState, Tensors, attributes, generators
 
 Run = Callable[..., Any]
+#: How many times as long as to look at its tensors once the golden run must take.
+WORTH = 5.0
 
 
 class Reuse:
@@ -46,6 +49,7 @@ class Reuse:
         self._mode, self._next = "", 0
         self._cloned: Optional[Set[nn.Module]] = None
         self._last: Optional[Tensors] = None
+        self._judged = False
         self.skipped = self.seconds = 0.0
 
     def attach(self, root: nn.Module, exposed: Sequence[Any]) -> ModulesSeen:
@@ -68,7 +72,32 @@ class Reuse:
     def trial(self) -> None:
         """The forwards that follow are those of a trial of static maps of weights."""
         self._mode, self._next = "trial", 0
+        if not self._off and not self._judged:
+            self._judge()
         self.skipped = self.seconds = 0.0
+
+    def _judge(self) -> None:
+        """Reuse nothing if a trial would spend on watching what it saves."""
+        self._judged = True
+        golden = [one for one in self._golden if one is not None]
+        if golden:
+            began = time.perf_counter()
+            self._state.differing(golden[0].tensors, True, self._looked_at(golden[0]))
+            watching = time.perf_counter() - began
+            if sum(one.seconds for one in golden) < WORTH * watching:
+                self._give_up()
+
+    def _looked_at(self, golden: GoldenForward) -> List[int]:
+        """Places of all tensors but those of BatchNorms that are not called, of which a model of
+        many widths has thousands."""
+        assert self._seen is not None
+        if golden.looked_at is None:
+            modules, owner = self._state.modules, self._seen.owner
+            called = {one for one in modules if owner[one] in golden.begun}
+            norm = nn.modules.batchnorm._BatchNorm
+            wanted = {one for one in modules if one in called or not isinstance(one, norm)}
+            golden.looked_at = golden.tensors.places(wanted)
+        return golden.looked_at
 
     def idle(self) -> None:
         """The forwards that follow are computed, and not looked at."""
@@ -129,10 +158,10 @@ class Reuse:
         return True
 
     def _recorded(self, number: int, arguments: Arguments, run: Run, args: Any, kwargs: Any) -> Any:
-        device = _device(arguments.tensors)
+        device = device_of(arguments.tensors)
         if not self.kept.limit and self._memory is None:
             self.kept.limit = share_of_free_memory(device) // self._processes
-        key = _Key(arguments, self.kept)
+        key = CalledWith(arguments, self.kept)
         tensors = self._state.taken(self._last)
         fresh = [v for k, v in tensors.values.items() if not _shared(self._last, k, v)]
         nbytes = sum(value.numel() * value.element_size() for value in fresh)
@@ -140,7 +169,7 @@ class Reuse:
             return run(*args, **kwargs)
         self._last = tensors
         before, drawn = attributes(self._state.modules), generators(device)
-        golden = GoldenForward(key, _context(device), tensors, drawn, self._training())
+        golden = GoldenForward(key, context(device), tensors, drawn, self._training())
         words = sum(exposed.site.words for exposed in self._exposed)
         cloned = self._cloned if number == 0 else self._written
         live = self._live = Recording(golden, number, self.kept, device, words, cloned)
@@ -183,8 +212,8 @@ class Reuse:
         if golden is None:
             return run(*args, **kwargs)
         self.seconds += golden.seconds
-        device = _device(arguments.tensors)
-        same = golden.key.equals(arguments) and golden.context == _context(device)
+        device = device_of(arguments.tensors)
+        same = golden.key.equals(arguments) and golden.context == context(device)
         if golden.draws:
             same = same and generators(device) == golden.generators
         changed = self._changed(golden) if same else None
@@ -202,10 +231,11 @@ class Reuse:
         """Calls that may give something else than in the golden run, ascending; None if it is not
         known which."""
         assert self._seen is not None
-        differing = self._state.differing(golden.tensors, by_value=False)
+        owner, places = self._seen.owner, []
+        looked_at = self._looked_at(golden)
+        differing = self._state.differing(golden.tensors, by_value=False, places=looked_at)
         if differing is None:
             return None
-        owner, places = self._seen.owner, []
         for module in {owner[one] for one in differing | (golden.training ^ self._training())}:
             if module not in golden.begun:
                 return None
@@ -227,51 +257,5 @@ class Reuse:
             self.kept.drop(number, module)
 
 
-class _Key:
-    """What the model was called with: the digest of each tensor on a CPU; others are kept."""
-
-    def __init__(self, arguments: Arguments, kept: Kept) -> None:
-        self._form, self.complete = arguments.form, True
-        self._parts: List[Any] = []
-        for tensor in arguments.tensors:
-            if tensor.device.type == "cpu":
-                self._parts.append(digest(tensor))
-            elif kept.reserve(tensor.numel() * tensor.element_size()):
-                self._parts += counted_copies([tensor])
-            else:
-                self.complete = False
-
-    def equals(self, arguments: Arguments) -> bool:
-        if arguments.form != self._form:
-            return False
-        for tensor, part in zip(arguments.tensors, self._parts):
-            if isinstance(part, bytes):
-                if digest(tensor) != part:
-                    return False
-            elif not same_bits(tensor, part):
-                return False
-        return True
-
-
 def _shared(last: Optional[Tensors], place: int, value: torch.Tensor) -> bool:
     return last is not None and last.values.get(place) is value
-
-
-def _device(tensors: Sequence[torch.Tensor]) -> torch.device:
-    return tensors[0].device if tensors else torch.device("cpu")
-
-
-def _context(device: torch.device) -> Tuple[Hashable, ...]:
-    """What else decides which kernels run."""
-    cudnn: Dict[str, Any] = {}
-    if device.type == "cuda":
-        flags = torch.backends.cudnn
-        cudnn = {"benchmark": flags.benchmark, "tf32": flags.allow_tf32}
-    return (
-        autocast_state(device.type),
-        (torch.is_grad_enabled(), torch.is_inference_mode_enabled()),
-        torch.get_default_dtype(),
-        torch.get_num_threads(),
-        torch.are_deterministic_algorithms_enabled(),
-        tuple(cudnn.items()),
-    )

@@ -17,7 +17,7 @@ def is_plain(tensor: torch.Tensor) -> bool:
         type(tensor) in (torch.Tensor, torch.nn.Parameter)
         and tensor.layout == torch.strided
         and not (tensor.is_complex() or tensor.is_quantized or tensor.is_meta)
-        and not tensor.is_neg()
+        and not (tensor.is_neg() or getattr(tensor, "is_nested", False))
     )
 
 

@@ -4,13 +4,13 @@ the generators of random numbers."""
 from __future__ import annotations
 
 import random
-from typing import Any, Dict, List, Optional, Set, Tuple
+from typing import Any, Collection, Dict, List, Optional, Sequence, Set, Tuple
 
 import numpy as np
 import torch
 from torch import nn
 
-from .same_bits import counted_copies, is_plain, same_bits, version
+from .same_bits import counted_copies, form, is_plain, same_bits, version
 
 _LEFT_OUT = {"_parameters", "_buffers", "_modules", "training", "forward"}
 
@@ -52,11 +52,24 @@ def _known(value: Any) -> Any:
     return id(value)
 
 
+#: A module, what holds a tensor of it, its name there, and the tensor.
+Entry = Tuple[nn.Module, Dict[str, Any], str, torch.Tensor]
+
+
 class Tensors:
     """Parameters and buffers as they were at one moment. ``values``: of buffers, by place."""
 
-    def __init__(self, marks: List[Tuple[Any, ...]], values: Dict[int, torch.Tensor]) -> None:
-        self.marks, self.values = marks, values
+    def __init__(
+        self,
+        entries: List[Entry],
+        marks: List[Tuple[Any, ...]],
+        values: Dict[int, torch.Tensor],
+    ) -> None:
+        self.entries, self.marks, self.values = entries, marks, values
+
+    def places(self, modules: Collection[nn.Module]) -> List[int]:
+        """Where the tensors of some modules are."""
+        return [place for place, entry in enumerate(self.entries) if entry[0] in modules]
 
     def is_as(self, other: Tensors) -> bool:
         """Whether values are the very ones of ``other``, and nothing was written to since."""
@@ -73,12 +86,12 @@ class ModelState:
         self.plain = True
         self._verified: Dict[int, Tuple[Any, torch.Tensor]] = {}
 
-    def _entries(self) -> List[Tuple[nn.Module, bool, torch.Tensor]]:
+    def _entries(self) -> List[Entry]:
         return [
-            (module, buffers, tensor)
+            (module, held, name, tensor)
             for module in self.modules
-            for buffers, held in ((False, module._parameters), (True, module._buffers))
-            for tensor in held.values()
+            for held in (module._parameters, module._buffers)
+            for name, tensor in held.items()
             if tensor is not None
         ]
 
@@ -86,43 +99,76 @@ class ModelState:
         """The state now; values that are those of ``last`` are shared with it."""
         marks: List[Tuple[Any, ...]] = []
         values: Dict[int, torch.Tensor] = {}
-        for place, (_, is_buffer, tensor) in enumerate(self._entries()):
+        entries = self._entries()
+        if last is not None and len(last.marks) != len(entries):
+            last = None
+        for place, (module, held, _, tensor) in enumerate(entries):
             if not is_plain(tensor) or tensor.is_inference():
                 self.plain = False
                 continue
             marks.append(_mark(tensor))
-            if is_buffer:
+            if held is module._buffers:
                 known = None if last is None else last.values.get(place)
-                same = known is not None and same_bits(known, tensor)
+                same = known is not None and last is not None and marks[-1] == last.marks[place]
+                same = same or (known is not None and same_bits(known, tensor))
                 values[place] = known if known is not None and same else counted_copies([tensor])[0]
-        found = Tensors(marks, values)
+        found = Tensors(entries, marks, values)
         return last if last is not None and found.is_as(last) else found
 
-    def differing(self, then: Tensors, by_value: bool) -> Optional[Set[nn.Module]]:
+    def differing(
+        self, then: Tensors, by_value: bool, places: Optional[Sequence[int]] = None
+    ) -> Optional[Set[nn.Module]]:
         """Modules whose tensors are not what they were ``then``; None if others are there.
 
         ``by_value``: compare buffers also where no version says that they were written to.
+        ``places``: look at these alone.
         """
-        entries = self._entries()
-        if len(entries) != len(then.marks):
-            return None
+        if places is None:
+            if len(self._entries()) != len(then.entries):
+                return None
+            places = range(len(then.entries))
+        asked: List[Tuple[int, nn.Module, torch.Tensor]] = []
         found: Set[nn.Module] = set()
-        for place, (module, _, tensor) in enumerate(entries):
-            mark = _mark(tensor)
-            known = then.values.get(place)
+        for place in places:
+            module, held, name, _ = then.entries[place]
+            tensor = held.get(name)
+            if tensor is None:
+                found.add(module)
+                continue
+            mark, known = _mark(tensor), then.values.get(place)
             if mark == then.marks[place] and (known is None or not by_value):
                 continue
             then_mark, then_known = self._verified.get(place, (None, None))
             if not by_value and then_mark == mark and then_known is known:
                 continue
-            if known is None or not is_plain(tensor) or not same_bits(known, tensor):
+            if known is None or not is_plain(tensor):
                 found.add(module)
             else:
-                self._verified[place] = (mark, known)
+                asked.append((place, module, tensor))
+        pairs = [(tensor, then.values[place]) for place, _, tensor in asked]
+        together = _same_together(pairs)
+        for (place, module, tensor), (_, known) in zip(asked, pairs):
+            if together or same_bits(known, tensor):
+                self._verified[place] = (_mark(tensor), known)
+            else:
+                found.add(module)
         return found
 
 
 def _mark(tensor: torch.Tensor) -> Tuple[Any, ...]:
-    if not is_plain(tensor):
-        return (id(tensor),)
     return id(tensor), tensor.data_ptr(), version(tensor)
+
+
+def _same_together(pairs: List[Tuple[torch.Tensor, torch.Tensor]]) -> bool:
+    """Whether all pairs are the same, asked at once: many are small, and a GPU is waited for."""
+    by_kind: Dict[Tuple[Any, ...], List[Tuple[torch.Tensor, torch.Tensor]]] = {}
+    for one, other in pairs:
+        if form(one) != form(other) or not one.is_contiguous():
+            return False
+        by_kind.setdefault((one.dtype, one.device), []).append((one, other))
+    with torch.no_grad():
+        joined = (
+            [torch.cat([tensor.detach().reshape(-1) for tensor in side]) for side in zip(*several)]
+            for several in by_kind.values()
+        )
+        return all(same_bits(one, other) for one, other in joined)

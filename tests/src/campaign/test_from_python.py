@@ -21,6 +21,7 @@ from seu_plugin.analysis.manifest import read_manifest
 from seu_plugin.analysis.rows import TRIALS, read_rows
 from seu_plugin.analysis.trials import same
 from seu_plugin.errors import ConfigError, InjectionError, SiteError
+from seu_plugin.injection import reuse
 from seu_plugin.report.files import write_report
 
 IMAGES = toy.batch(16)
@@ -324,7 +325,8 @@ def plain_rows(folder):
 
 
 @pytest.mark.parametrize("sensitivity", [None, {"trials": 3}])
-def test_rows_with_and_without_reuse_are_the_same(tmp_path, capsys, sensitivity):
+def test_rows_with_and_without_reuse_are_the_same(tmp_path, capsys, monkeypatch, sensitivity):
+    monkeypatch.setattr(reuse, "WORTH", 0.0)
     asked = {"sensitivity": sensitivity, "ber": [1e-4, 1e-2], "trials": 6, "threshold": "grid"}
     campaign(tmp_path / "all", reuse=False, **asked).run()
     assert "was reused" not in capsys.readouterr().out
@@ -335,7 +337,8 @@ def test_rows_with_and_without_reuse_are_the_same(tmp_path, capsys, sensitivity)
     assert manifests[0]["campaign_hash"] == manifests[1]["campaign_hash"]
 
 
-def test_a_campaign_goes_on_with_other_reuse(tmp_path):
+def test_a_campaign_goes_on_with_other_reuse(tmp_path, monkeypatch):
+    monkeypatch.setattr(reuse, "WORTH", 0.0)
     asked = {"threshold": "grid", "ber": [1e-4, 1e-3]}
     campaign(tmp_path / "one", reuse=False, trials=3, **asked).run()
     campaign(tmp_path / "one", reuse_memory=1 << 20, trials=6, **asked).run()

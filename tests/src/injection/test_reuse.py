@@ -13,11 +13,17 @@ import toy
 from rfquant_hooks.contract import PhaseOutcome
 from seu_plugin.analysis.trials import Trial
 from seu_plugin.campaign.evaluation import Evaluation
+from seu_plugin.injection import reuse as reuse_module
 from seu_plugin.injection.reuse import Reuse
 from seu_plugin.settings.section import parse_section
 
 FEATURES, IMAGES = 6, 3
 ROOM = 1 << 20
+
+
+@pytest.fixture(autouse=True)
+def small_models_are_worth_it(monkeypatch):
+    monkeypatch.setattr(reuse_module, "WORTH", 0.0)
 
 
 class Counting(nn.Module):
@@ -399,3 +405,8 @@ def test_many_forwards_are_written_down_once():
         assert len(forwards) == 20
         assert len({id(one.calls) for one in forwards[1:]}) == 1
         assert len({id(one.tensors) for one in forwards}) == 1
+
+
+def test_what_costs_less_than_watching_it_is_computed(monkeypatch):
+    monkeypatch.setattr(reuse_module, "WORTH", 1e6)
+    assert max(check_same(chain(), LAST, ROOM)) == 0.0
