@@ -43,7 +43,7 @@ def interpolated(line: Line, bracket: Bracket, level: float) -> Optional[float]:
     low, high = values[left], values[right]
     if min(low, high) > 0.0:
         low, high, level = math.log(low), math.log(high), math.log(level)
-    share = (level - low) / (high - low)
+    share = (level - low) / (high - low) if high != low else 0.5  # the level is between them
     return float(left * (right / left) ** share)
 
 

@@ -255,15 +255,6 @@ class Rows(Sequence[TrialResult]):
         return {name: sum(found.tolist()) for name, found in sorted(sums.items()) if found.size}
 
 
-def common_numbers(parts: Sequence[Rows]) -> Integers:
-    """Trial numbers that all of some rows have, ascending."""
-    numbers = [np.unique(part.number) for part in parts]
-    found = numbers[0] if numbers else np.array([], dtype=np.int64)
-    for one in numbers[1:]:
-        found = np.intersect1d(found, one, assume_unique=True)
-    return found
-
-
 def joined_rows(parts: Sequence[Rows]) -> Rows:
     """Rows of several tables behind each other."""
     if len(parts) == 1:

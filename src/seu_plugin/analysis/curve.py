@@ -10,15 +10,16 @@ there is no point.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import List, Optional, Sequence, Tuple
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 import numpy.typing as npt
 
 from ..faults.population import Population
-from .columns import Rows, common_numbers
-from .intervals import Interval, t_interval
+from .columns import Rows
+from .intervals import Interval, t_quantile
 from .trials import TrialResult
 
 Floats = npt.NDArray[np.float64]
@@ -49,8 +50,13 @@ class CurvePoint:
 
 
 class Trials:
-    """Conditional trials of one architecture, of the numbers that were run at each of several
-    BERs."""
+    """Conditional trials of one architecture, at several BERs.
+
+    Trials of one number are coupled: the unit of the interval is the number, with the trials that
+    it has. Numbers that have trials at the same BERs are of one stratum; the sum over all trials is
+    one over strata, and so is its variance. A stratum of one number says nothing of that, and is
+    left out.
+    """
 
     def __init__(
         self,
@@ -60,34 +66,66 @@ class Trials:
         architecture: int,
     ) -> None:
         rows = Rows.of(results)
-        by_ber = rows.where(rows.is_struck).by_ber()
-        numbers = common_numbers([*by_ber.values()])
         self._population = population
-        self.bers = [*by_ber] if len(numbers) > 1 else []
-        if not self.bers:
-            return
-        chosen = [at.where(np.isin(at.number, numbers)) for at in by_ber.values()]
-        self._drops: Floats = golden - np.stack([at.metric(architecture) for at in chosen], axis=1)
-        self._struck: Floats = np.stack([at.struck() for at in chosen], axis=1)
-        drawn = np.stack([population.log_densities(ber, self._struck) for ber in self.bers])
-        self._mixture = np.logaddexp.reduce(drawn, axis=0) - np.log(len(self.bers))
+        self.bers: List[float] = []
+        self._strata: List[Tuple[Floats, Floats]] = []  # drops and struck, by number and BER
+        self._mixtures: List[Floats] = []
+        counts: Dict[float, int] = {}
+        by_ber = rows.where(rows.is_struck).by_ber()
+        for bers, numbers in _designs(by_ber):
+            at = [by_ber[ber].where(np.isin(by_ber[ber].number, numbers)) for ber in bers]
+            drops = golden - np.stack([one.metric(architecture) for one in at], axis=1)
+            self._strata.append((drops, np.stack([one.struck() for one in at], axis=1)))
+            counts.update((ber, counts.get(ber, 0) + len(numbers)) for ber in bers)
+        self.bers = sorted(counts)
+        self._trials = sum(counts.values())
+        for _, struck in self._strata:
+            shares = [math.log(counts[ber] / self._trials) for ber in self.bers]
+            drawn = [population.log_densities(ber, struck) for ber in self.bers]
+            weighted = np.stack([share + one for share, one in zip(shares, drawn)])
+            self._mixtures.append(np.logaddexp.reduce(weighted, axis=0))
 
     def point(self, ber: float, confidence: float) -> Optional[CurvePoint]:
         """Between the lowest and the highest BER drawn; None where too few trials count."""
-        weights = np.exp(self._population.log_densities(ber, self._struck) - self._mixture)
-        if not weights.any() or abs(float(weights.mean()) - 1.0) > _OFF:
+        total = squares = drop = variance = uncertain = 0.0
+        for (drops, struck), mixture in zip(self._strata, self._mixtures):
+            weights = np.exp(self._population.log_densities(ber, struck) - mixture)
+            total, squares = total + float(weights.sum()), squares + float((weights**2).sum())
+            of_numbers = (weights * drops).sum(axis=1) / self._trials
+            drop += float(of_numbers.sum())
+            if of_numbers.min() < of_numbers.max():
+                of_sum = len(of_numbers) * float(of_numbers.var(ddof=1))
+                variance += of_sum
+                uncertain += of_sum**2 / (len(of_numbers) - 1)
+        if total == 0.0 or abs(total / self._trials - 1.0) > _OFF:
             return None
-        effective = float(weights.sum() ** 2 / (weights**2).sum())
+        effective = total**2 / squares
         if effective < _FEWEST:
             return None
-        drops = self._population.chance(ber) * (weights * self._drops).mean(axis=1)
-        low, high = t_interval(drops, confidence) if drops.min() < drops.max() else (None, None)
-        return CurvePoint(ber, float(drops.mean()), low, high, effective)
+        chance = self._population.chance(ber)
+        if variance == 0.0:
+            return CurvePoint(ber, chance * drop, None, None, effective)
+        # Degrees of freedom of a sum of variances (Welch, Biometrika 34, 1947).
+        half = t_quantile(1.0 + variance**2 / uncertain, confidence) * math.sqrt(variance)
+        ends = chance * (drop - half), chance * (drop + half)
+        return CurvePoint(ber, chance * drop, *ends, effective)
 
     def points(self, confidence: float, decades: float) -> List[CurvePoint]:
         """At the BERs drawn, and between them no further apart than so many ``decades``."""
         found = [self.point(ber, confidence) for ber in _grid(self.bers, decades)]
         return [point for point in found if point is not None]
+
+
+def _designs(by_ber: Mapping[float, Rows]) -> List[Tuple[Tuple[float, ...], List[int]]]:
+    """BERs, and the numbers that have trials at just these, if there are two or more."""
+    of_number: Dict[int, List[float]] = {}
+    for ber in sorted(by_ber):
+        for number in by_ber[ber].number.tolist():
+            of_number.setdefault(number, []).append(ber)
+    found: Dict[Tuple[float, ...], List[int]] = {}
+    for number in sorted(of_number):
+        found.setdefault(tuple(of_number[number]), []).append(number)
+    return [(bers, numbers) for bers, numbers in found.items() if len(numbers) > 1]
 
 
 def curve(

@@ -30,6 +30,8 @@ from .trials import TrialResult
 
 #: Fewer images that changed say nothing of how images scatter.
 _FEWEST = 2
+#: Percentage points by which images may miss the accuracy of a row.
+_NEAR = 0.02
 #: Bits that are unpacked at a time.
 _BITS = 1 << 22
 
@@ -78,22 +80,25 @@ class TwoWay:
     def interval(self, drops: Drops, confidence: float) -> Interval:
         """Of the mean drop over other maps and other images, near normal, on the scale of
         ``drops``. Where fewer than two images changed, which says nothing of how images scatter,
-        from the intervals for any law over maps and over images, as independent errors."""
-        error, most = self.standard_error(), drops.golden
-        if error is None:
-            return drops.any_law(confidence)
-        mean = float(np.mean(self.rows))
-        if error == 0.0 or np.count_nonzero(self._columns) < _FEWEST:
-            below, above = self._any_law(drops, confidence)
-        else:
+        or all maps gave the same drop, from the interval over maps (for any law, where these are
+        equal) and that for any law over images, as independent errors."""
+        mean, most = float(np.mean(self.rows)), drops.golden
+        if self.scattered(drops):
+            error = self.standard_error()
             below = above = t_quantile(1.0 + self.freedom(), confidence) * error
+        else:
+            below, above = self._apart(drops, confidence)
         low, high = max(mean - below, most - 100.0), min(mean + above, most)
         return Interval(drops.chance * low, drops.chance * high)
 
-    def _any_law(self, drops: Drops, confidence: float) -> Interval:
+    def scattered(self, drops: Drops) -> bool:
+        """Whether maps and images show how they scatter."""
+        return drops.vary() and int(np.count_nonzero(self._columns)) >= _FEWEST
+
+    def _apart(self, drops: Drops, confidence: float) -> Interval:
         """Distances of the ends from the mean."""
         mean = float(np.mean(self.rows))
-        of_maps = Drops(drops.values, drops.golden).any_law(confidence)
+        of_maps = Drops(drops.values, drops.golden).normal(confidence)
         of_images = any_law_of(self._columns / len(self.rows), -100.0, 100.0, confidence)
         ends = (of_maps, of_images)
         below, above = (math.hypot(*(end[i] - mean for end in ends)) for i in (0, 1))
@@ -110,11 +115,9 @@ class TwoWay:
         of_images = 2.0 * m / more if more > 0.0 else math.inf
         return max(min(n - 1.0, m - 1.0, of_images), 1.0)
 
-    def standard_error(self) -> Optional[float]:
-        """The root of V; at least that over maps alone. None of fewer than two maps or images."""
+    def standard_error(self) -> float:
+        """The root of V; at least that over maps alone. Needs two maps and two images."""
         n, m = len(self.rows), self._golden.size
-        if n < 2 or m < 2:
-            return None
         rows, columns = np.array(self.rows), self._columns / n
         mean = float(rows.mean())
         of_maps = float(rows.var(ddof=1)) / n
@@ -128,7 +131,10 @@ def golden_interval(golden: Scores, confidence: float) -> Interval:
     """Of the golden accuracy in percent, over other images: Clopper and Pearson's, or of scores
     other than 0 and 1 the one that holds for any law."""
     if golden.dtype != np.bool_:
-        return any_law_of(100.0 * as_scores(golden), 0.0, 100.0, confidence)
+        steps = golden >> 8, -(-golden.astype(np.int64) >> 8)  # down and up: few are different
+        scores = [100.0 * one.astype(np.float64) / 256.0 for one in steps]
+        ends = [any_law_of(one, 0.0, 100.0, confidence) for one in scores]
+        return Interval(ends[0].low, ends[1].high)
     low, high = clopper_pearson(int(golden.sum()), golden.size, confidence)
     return Interval(100.0 * low, 100.0 * high)
 
@@ -162,18 +168,31 @@ def two_way(golden: Scores, changed: Sequence[str]) -> TwoWay:
 def two_way_by_ber(
     by_ber: Mapping[float, Sequence[TrialResult]], architecture: int, golden: Optional[Scores]
 ) -> Dict[float, TwoWay]:
-    """At each BER where the images of all trials are known."""
+    """At each BER where the images of all trials are known, two of each or more. Raises ConfigError
+    for rows that are damaged, or whose images do not make the accuracy."""
     found: Dict[float, TwoWay] = {}
+    if golden is None or golden.size < 2:
+        return found
     for ber, results in by_ber.items():
-        if golden is None:
-            continue
-        changed = [c[architecture] for c in Rows.of(results).rare("changed") if c is not None]
-        if len(changed) < len(results):
-            continue
-        try:
-            found[ber] = two_way(golden, changed)
-        except ValueError as error:
-            raise ConfigError(f"a trial at BER {ber!r}: changed: {error}") from None
+        one = two_way_of(Rows.of(results), architecture, golden)
+        if one is not None:
+            found[ber] = one
+    return found
+
+
+def two_way_of(rows: Rows, architecture: int, golden: Scores) -> Optional[TwoWay]:
+    """Of the trials at one BER; None unless the images of all are known, of two or more."""
+    changed = [one[architecture] for one in rows.rare("changed") if one is not None]
+    if len(changed) < max(len(rows), 2):
+        return None
+    at = f"a trial at BER {float(rows.ber[0])!r}: changed:"
+    try:
+        found = two_way(golden, changed)
+    except ValueError as error:
+        raise ConfigError(f"{at} {error}") from None
+    wanted = 100.0 * float(as_scores(golden).mean()) - rows.metric(architecture)
+    if (np.abs(np.array(found.rows) - wanted) > _NEAR).any():
+        raise ConfigError(f"{at} does not make the accuracy of its row")
     return found
 
 

@@ -84,6 +84,8 @@ def parse_row(line: bytes) -> TrialResult:
         return _Row.model_validate(load_json(line)).result()
     except ValidationError as error:
         raise ConfigError(f"not a trial of a campaign: {first_mistake(error)}") from None
+    except ConfigError as error:
+        raise ConfigError(f"not a trial of a campaign: {error}") from None
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"not a trial of a campaign: is not JSON ({error})") from None
 

@@ -11,9 +11,9 @@ images, only from BERs that trials were drawn at.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from .brackets import Line, first_rise, interpolated, last_rise, passes
+from .brackets import Bracket, Line, first_rise, interpolated, last_rise, passes
 from .curve import CurvePoint
 from .drops import Drops
 from .intervals import Interval
@@ -32,7 +32,7 @@ class Threshold:
     other images as well (``two_way``: whether these are known). None: no BER that was evaluated
     lies on that side (low: the drop is never shown to be less, high: never shown to be more).
     ``reached``: whether the mean is ``max_drop`` or more at any. ``crossings``: all BERs at which
-    the mean passes ``max_drop``, upwards or downwards; ``ber`` is the first of them.
+    the mean passes ``max_drop``, upwards or downwards; ``ber`` is where it first rises to it.
     """
 
     max_drop: float
@@ -62,8 +62,8 @@ class Threshold:
             return f"{'below' if self.reached else 'above'} every BER that was evaluated"
         sure = f"{100 * self.confidence:g} % interval"
         low, high = self.headline
-        of = "other images too" if self.two_way else "for these images, if drops are near normal"
-        return f"BER {self.ber:.3g} ({sure} {_ends(low, high)}, {of})"
+        of = "other images too" if self.two_way else "for these images"
+        return f"BER {self.ber:.3g} ({sure} {_ends(low, high)}, {of}, if drops are near normal)"
 
     @property
     def headline(self) -> Tuple[Optional[float], Optional[float]]:
@@ -82,7 +82,7 @@ class Threshold:
 
     def _more(self) -> str:
         others = [f"{ber:.3g}" for ber in self.crossings if ber != self.ber]
-        return f"; the mean passes that drop again at {', '.join(others)}" if others else ""
+        return f"; the mean also passes that drop at {', '.join(others)}" if others else ""
 
 
 def _ends(low: Optional[float], high: Optional[float]) -> str:
@@ -90,13 +90,15 @@ def _ends(low: Optional[float], high: Optional[float]) -> str:
 
 
 class At(NamedTuple):
-    """What is known of the mean drop at one BER; intervals, where there are such."""
+    """What is known of the mean drop at one BER; intervals, where there are such. ``vary``: whether
+    the drops of trials do; else the near-normal interval is made of that for any law."""
 
     ber: float
     mean: float
     normal: Interval
     any_law: Optional[Interval] = None
     two_way: Optional[Interval] = None
+    vary: bool = True
 
 
 def evidence(
@@ -113,10 +115,12 @@ def evidence(
         one, point = drops.get(ber), points.get(ber)
         any_law = None if one is None else one.any_law(confidence)
         two_way = None if one is None or images is None else images[ber]
-        if point is not None and point.interval is not None:
+        vary = one is None or one.vary()
+        if point is not None and point.interval is not None and vary:
             found[ber] = At(ber, point.drop, point.interval, any_law, two_way)
         elif one is not None:
-            found[ber] = At(ber, one.mean, one.normal(confidence), any_law, two_way)
+            mean = one.mean if point is None else point.drop
+            found[ber] = At(ber, mean, one.normal(confidence), any_law, two_way, vary)
     return [found[ber] for ber in sorted(found)]
 
 
@@ -125,20 +129,28 @@ def estimate(known: Sequence[At], max_drop: float, confidence: float) -> Thresho
     lines = lines_of(known)
     mean = lines.mean
     crossings = [interpolated(mean, bracket, max_drop) for bracket in passes(mean, max_drop)]
+    normal, two_way = lines.normal.around(max_drop), lines.two_way.around(max_drop)
     return Threshold(
         max_drop,
         confidence,
         ber=interpolated(mean, first_rise(mean, max_drop), max_drop),
-        low=first_rise(lines.normal.upper, max_drop)[0],
-        high=last_rise(lines.normal.lower, max_drop)[1],
+        low=normal[0],
+        high=normal[1],
         reached=any(value >= max_drop for _, value in mean),
         crossings=tuple(ber for ber in crossings if ber is not None),
-        any_law_low=first_rise(lines.any_law.upper, max_drop)[0],
-        any_law_high=last_rise(lines.any_law.lower, max_drop)[1],
+        any_law_low=lines.any_law.around(max_drop)[0],
+        any_law_high=lines.any_law.around(max_drop)[1],
         two_way=bool(lines.two_way.lower),
-        two_way_low=first_rise(lines.two_way.upper, max_drop)[0],
-        two_way_high=last_rise(lines.two_way.lower, max_drop)[1],
+        # Of other images too, so of these: where the curve tells more of these, it holds that.
+        two_way_low=_outer(min, normal[0], two_way[0]),
+        two_way_high=_outer(max, normal[1], two_way[1]),
     )
+
+
+def _outer(
+    choose: Callable[[float, float], float], one: Optional[float], other: Optional[float]
+) -> Optional[float]:
+    return None if one is None or other is None else choose(one, other)
 
 
 class Ends(NamedTuple):
@@ -146,6 +158,11 @@ class Ends(NamedTuple):
 
     lower: Line
     upper: Line
+
+    def around(self, level: float) -> Bracket:
+        """The BERs whose interval may hold ``level``: from the first rise of upper ends to the last
+        one of lower ends."""
+        return first_rise(self.upper, level)[0], last_rise(self.lower, level)[1]
 
 
 class Lines(NamedTuple):

@@ -107,7 +107,8 @@ class Labelled(Correctness):
             return None
         shape = (len(outcome.metrics), -1)
         answers = torch.where(finite, classes, torch.full_like(classes, -1))
-        return Seen((answers == labels).numpy().reshape(shape), answers.numpy().reshape(shape))
+        # Right as the host has it, also where outputs are not finite.
+        return Seen((classes == labels).numpy().reshape(shape), answers.numpy().reshape(shape))
 
 
 class _Watching:

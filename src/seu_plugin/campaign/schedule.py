@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple
 
+from ..analysis.columns import Rows
 from ..analysis.curve import curve
 from ..analysis.drops import Drops, drops_of
-from ..analysis.images import golden_scores, intervals, two_way_by_ber
+from ..analysis.images import TwoWay, golden_scores, intervals, two_way_of
+from ..analysis.packed_bits import Scores
 from ..analysis.strata import stratum_trials
 from ..analysis.threshold import evidence
-from ..analysis.threshold_search import HIGHEST, next_bers
+from ..analysis.threshold_search import HIGHEST, MOST, next_bers
 from ..analysis.trials import Trial, TrialResult, grid
 from ..faults.population import Population
 from ..settings.campaign import CampaignSettings
@@ -40,7 +42,7 @@ def batches(
     search."""
     n = campaign.trials
     counts = dict.fromkeys(bers, n)
-    seen = _Seen(golden, results, population)
+    seen = _Seen(golden, results, population, golden_scores(golden), {})
     yield Batch("grid of BERs", _part(grid(bers, 0, n), campaign))
     if campaign.until is not None:
         while True:
@@ -52,7 +54,8 @@ def batches(
             yield Batch("until the margin", more)
     if campaign.searches_threshold:
         for architecture in range(len(golden.metrics)):
-            while True:
+            most = len(counts) + MOST
+            while len(counts) < most:
                 # Of this schedule's trials only: what an interrupted or a larger campaign left
                 # behind must not turn the search.
                 added = _next(campaign, seen, architecture, counts, highest)
@@ -82,8 +85,7 @@ def _next(
     assert campaign.max_drop is not None
     drops, sure = seen.drops(architecture, counts), campaign.confidence
     rows = {ber: seen.rows(ber, count) for ber, count in counts.items()}
-    golden = golden_scores(seen.golden)
-    two_ways = two_way_by_ber(rows, architecture, None if golden is None else golden[architecture])
+    two_ways = seen.two_ways(architecture, counts)
     known = evidence(
         drops,
         sure,
@@ -97,9 +99,9 @@ def _next(
         ),
         intervals(two_ways, drops, sure),
     )
-    # Of plain trials, the upper end for any law is never low, however rare upsets are.
-    any_law = any(one.conditional for one in drops.values())
-    return next_bers(known, list(drops), campaign.max_drop, campaign.tolerance, any_law, highest)
+    conditional = any(one.conditional for one in drops.values())
+    asked = (campaign.max_drop, campaign.tolerance, conditional, highest)
+    return next_bers(known, list(drops), *asked)
 
 
 def _wanted(campaign: CampaignSettings, seen: _Seen, ber: float, n: int) -> int:
@@ -124,6 +126,20 @@ class _Seen(NamedTuple):
     golden: TrialResult
     results: Mapping[str, TrialResult]
     population: Optional[Population]
+    scores: Optional[List[Scores]]
+    known: Dict[Tuple[int, float, int], Optional[TwoWay]]
+
+    def two_ways(self, architecture: int, counts: Mapping[float, int]) -> Dict[float, TwoWay]:
+        """Where single images are known, of so many first trials; each made once."""
+        if self.scores is None or self.scores[architecture].size < 2:
+            return {}
+        for ber, count in counts.items():
+            key = (architecture, ber, count)
+            if key not in self.known:
+                rows = Rows.of(self.rows(ber, count))
+                self.known[key] = two_way_of(rows, architecture, self.scores[architecture])
+        made = {ber: self.known[architecture, ber, count] for ber, count in counts.items()}
+        return {ber: one for ber, one in made.items() if one is not None}
 
     def drops(self, architecture: int, counts: Mapping[float, int]) -> Dict[float, Drops]:
         """BER -> drops of one architecture, of so many first trials."""

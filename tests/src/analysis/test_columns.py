@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import made_up
-from seu_plugin.analysis.columns import Rows, common_numbers, joined_rows
+from seu_plugin.analysis.columns import Rows, joined_rows
 from seu_plugin.analysis.trials import GOLDEN, Outcomes, Trial, TrialResult
 
 PLACED = made_up.sensitivity()[0]
@@ -75,13 +75,6 @@ def test_struck_of_other_kinds_is_found():
     rows = Rows.of(MORE)
     assert [r.trial.number for r in rows.not_of_kinds(2)] == [9]
     assert rows[2:3].struck().tolist() == [[[1.0, 2.0], [0.0, 0.0]]]
-
-
-def test_numbers_that_all_have():
-    parts = [
-        Rows.of([replace(MORE[1], trial=Trial(n, 0.1)) for n in ns]) for ns in ([3, 1, 2], [2, 3])
-    ]
-    assert common_numbers(parts).tolist() == [2, 3] and common_numbers([]).size == 0
 
 
 def test_rows_of_several_tables_are_one():

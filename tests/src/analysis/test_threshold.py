@@ -19,7 +19,7 @@ def estimate(drops, max_drop, confidence):
 
 def next_bers(drops, max_drop, confidence, tolerance):
     known = evidence(drops, confidence)
-    return threshold_search.next_bers(known, list(drops), max_drop, tolerance, any_law=False)
+    return threshold_search.next_bers(known, list(drops), max_drop, tolerance, conditional=False)
 
 
 GRID = (1e-5, 1e-4, 1e-3, 1e-2)
@@ -121,13 +121,13 @@ def test_noise_is_met_with_the_first_and_the_last_crossing():
     assert found.crossings[0] == found.ber and len(found.crossings) == 3
     first, second, third = found.crossings
     assert first < 2e-4 < second < 3e-4 < third < 4e-4
-    assert f"passes that drop again at {second:.3g}, {third:.3g}" in found.sentence()
+    assert f"also passes that drop at {second:.3g}, {third:.3g}" in found.sentence()
 
 
 def test_a_mean_that_starts_above_and_falls_has_no_first_rise():
     found = estimate({1e-4: at([3.0, 3.1]), 1e-3: at([0.2, 0.3]), 1e-2: at([9.0, 9.1])}, 1.0, 0.95)
     assert found.ber is None and len(found.crossings) == 2
-    assert "already at the lowest BER that was evaluated; the mean passes" in found.sentence()
+    assert "already at the lowest BER that was evaluated; the mean also passes" in found.sentence()
 
 
 def test_equal_trials_give_the_end_no_false_sharpness():
@@ -144,7 +144,7 @@ def test_points_of_the_curve_close_a_bracket_without_trials():
     found = threshold.estimate(known, 1.0, 0.95)
     assert (found.low, found.high) == (9e-4, 1e-3) and 9e-4 < found.ber < 1e-3
     assert (found.any_law_low, found.any_law_high) == (None, 1e-2)  # of the trials drawn alone
-    assert not threshold_search.next_bers(known, list(drops), 1.0, 0.1, any_law=False)
+    assert not threshold_search.next_bers(known, list(drops), 1.0, 0.1, conditional=False)
     assert next_bers(drops, 1.0, 0.95, 0.1)
 
 
@@ -154,7 +154,7 @@ def test_the_interval_of_other_images_is_the_one_that_is_told():
     known = evidence(drops, 0.95, (), images)
     found = threshold.estimate(known, 1.0, 0.95)
     assert found.headline == (1e-4, 1e-2) == (found.two_way_low, found.two_way_high)
-    assert "interval 0.0001 ... 0.01, other images too)" in found.text()
+    assert "interval 0.0001 ... 0.01, other images too, if drops are near normal)" in found.text()
     assert "for these images alone: near normal 0.001 ... 0.01" in found.others()
 
 
