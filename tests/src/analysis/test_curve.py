@@ -82,3 +82,39 @@ def test_equal_trials_have_no_normal_interval_of_width_0(drop):
     (point,) = points(rows)
     assert point.low is None and point.high is None
     assert point.drop == pytest.approx(drop * MEMORY.chance(1e-9))
+
+
+def test_more_trials_at_one_ber_are_not_thrown_away():
+    """As after `until`: 20 numbers have every BER, 400 have the highest one."""
+    few, many = results(5, 20), results(5, 400)
+    more = [r for r in many if r.trial.ber == BERS[-1] and r.trial.number >= 20]
+    (narrow,) = (p for p in points([*few, *more]) if p.ber == BERS[-1])
+    (wide,) = (p for p in points(few) if p.ber == BERS[-1])
+    assert narrow.high - narrow.low < 0.4 * (wide.high - wide.low)
+    assert narrow.low <= exact(BERS[-1]) <= narrow.high
+    at_low = [next(p for p in points(rows) if p.ber == BERS[0]) for rows in ([*few, *more], few)]
+    assert at_low[0].drop == pytest.approx(at_low[1].drop, rel=0.05)
+
+
+def test_stray_rows_change_little():
+    rows = results(3, 200)
+    clean = {p.ber: p for p in points(rows)}
+    stray = [r for r in results(3, 3, (3e-4,)) if r.trial.number < 2]
+    for p in points([*rows, *stray]):
+        if p.ber in clean:
+            assert p.drop == pytest.approx(clean[p.ber].drop, rel=0.05)
+    # One number alone says nothing of how such scatter: it is left out, and the others are not.
+    alone = results(9, 151, (3e-4,))[-1:]
+    without = [r for r in rows if r.trial.number != 150]
+    assert points([*rows, *alone]) == points(without)
+
+
+def test_uneven_numbers_are_covered_too():
+    held = total = 0
+    for seed in range(80):
+        rows = results(seed, 60)
+        uneven = [r for r in rows if r.trial.number < 20 or r.trial.ber == BERS[1]]
+        for point in points(uneven)[::4]:
+            held += point.low <= exact(point.ber) <= point.high
+            total += 1
+    assert held / total > 0.9

@@ -11,7 +11,7 @@ from seu_plugin.analysis.any_law import any_law_of
 from seu_plugin.analysis.drops import Drops
 from seu_plugin.analysis.images import TwoWay, golden_interval, two_way
 from seu_plugin.analysis.intervals import t_quantile
-from seu_plugin.analysis.packed_bits import packed, unpacked, unpacked_bits
+from seu_plugin.analysis.packed_bits import as_words, packed, unpacked, unpacked_bits
 from seu_plugin.analysis.summary import summarize
 from seu_plugin.analysis.trials import Trial, TrialResult
 from seu_plugin.errors import ConfigError
@@ -188,3 +188,36 @@ def test_texts_that_are_not_all_of_bits_are_left_to_one_by_one():
         assert found is None or (found[0] == unpacked(good[:end], 9)).all()
     assert unpacked_bits([], 9).shape == (0, 9)
     assert not unpacked_bits(["", ""], 9).any()
+
+
+def test_equal_drops_of_different_images_are_no_narrower_than_for_these_images():
+    m, n = 1000, 20
+    two = TwoWay(np.ones(m, dtype=bool))
+    for i in range(n):
+        two.add(np.arange(m) == i)
+    drops = Drops(tuple(two.rows), 100.0)
+    low, high = two.interval(drops, 0.95)
+    assert low <= drops.normal(0.95).low and high >= drops.normal(0.95).high
+
+
+@pytest.mark.parametrize(("maps", "images"), [(1, 50), (20, 1)])
+def test_one_map_or_one_image_says_nothing_of_others(maps, images):
+    generator = np.random.Generator(np.random.Philox(5))
+    golden, trials = rows_of(generator.random((maps, images)) < 0.5, np.ones(images, dtype=bool))
+    (row,) = summarize(golden, trials, CampaignSettings(), {}).bers
+    assert row.drop_two_way_interval is None
+
+
+def test_images_that_do_not_make_the_accuracy_of_their_row_are_refused():
+    golden, trials = rows_of(np.zeros((2, 80), dtype=bool), np.ones(80, dtype=bool))
+    bad = [trials[0], TrialResult(Trial(1, 1e-3), (90.0,), changed=("",))]
+    with pytest.raises(ConfigError, match="does not make the accuracy"):
+        summarize(golden, bad, CampaignSettings(), {})
+
+
+def test_scores_between_0_and_1_have_a_golden_interval():
+    scores = np.linspace(0.0, 1.0, 4001)
+    low, high = golden_interval(as_words(scores), 0.95)
+    assert 47.0 < low < 50.0 < high < 53.0
+    exact = any_law_of(100.0 * scores, 0.0, 100.0, 0.95)
+    assert low <= exact.low and high >= exact.high

@@ -4,8 +4,11 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from seu_plugin.analysis import threshold, threshold_search
+from seu_plugin.analysis.brackets import interpolated
 from seu_plugin.analysis.curve import CurvePoint
 from seu_plugin.analysis.drops import Drops
 from seu_plugin.analysis.intervals import Interval
@@ -168,3 +171,52 @@ def test_the_widest_bracket_is_looked_into_first_and_its_neighbours_wait():
     images[1e-3] = Interval(0.1, 0.7)
     known = evidence(drops, 0.95, (), images)
     assert threshold_search.next_bers(known, list(drops), 1.0, 0.1, False) == [3.16e-3]
+
+
+def test_equal_trials_stay_wide_where_the_curve_has_points():
+    drops = {1e-4: at([0.0] * 20), 1e-3: at([5.0, 5.1] * 10)}
+    curve = [CurvePoint(1e-4, 0.02, -0.02, 0.06, 30.0), CurvePoint(1e-3, 5.0, 4.9, 5.1, 30.0)]
+    found = threshold.estimate(evidence(drops, 0.95, curve), 1.0, 0.95)
+    assert found.low is None and found.high == 1e-3
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 5), st.floats(0, 2), st.floats(0, 2)), min_size=2, max_size=6)
+)
+def test_an_interval_of_other_images_holds_the_estimate(rows):
+    drops, images, curve = {}, {}, []
+    for i, (mean, half, other) in enumerate(rows):
+        ber = 10.0 ** (i - 6)
+        drops[ber] = at([mean - 0.01, mean + 0.01])
+        images[ber] = Interval(mean - half, mean + half)
+        curve.append(CurvePoint(ber, mean + other - 1, mean + other - 2, mean + other, 20.0))
+    found = threshold.estimate(evidence(drops, 0.95, curve, images), 1.0, 0.95)
+    if found.ber is not None:
+        low, high = found.headline
+        assert (low or 0.0) <= found.ber <= (high or 1.0)
+
+
+def test_a_plain_search_does_not_go_below_trials_that_are_all_equal():
+    drops, _ = search(lambda ber: at([0.0] * 20 if ber < 5e-4 else [30.0, 31.0] * 10))
+    assert min(drops) == min(GRID)
+
+
+def test_the_ends_for_any_law_are_looked_for_to_a_decade():
+    drops = {1e-6: Drops((0.1, 0.2) * 10, 90.0, 1.0, True), 1e-1: at([40.0, 41.0] * 10)}
+    drops.update({ber: at([1.0 + i, 1.1 + i]) for i, ber in enumerate((1e-3, 1.1e-3))})
+    known = [
+        threshold.At(1e-6, 0.1, Interval(0.0, 0.2), Interval(0.0, 0.5)),
+        threshold.At(1e-3, 0.9, Interval(0.8, 1.1), Interval(0.0, 20.0)),
+        threshold.At(1.1e-3, 1.1, Interval(1.05, 1.2), Interval(0.0, 21.0)),
+        threshold.At(1e-2, 9.0, Interval(8.0, 10.0), Interval(2.0, 30.0)),
+    ]
+    bers = [one.ber for one in known]
+    assert threshold_search.next_bers(known, bers, 1.0, 3.0) == []
+    looked = threshold_search.next_bers(known[:2] + known[3:], [1e-6, 1e-3, 1e-2], 1.0, 1.0)
+    assert looked == [3.16e-5]  # between the two lowest, for the upper end for any law
+
+
+@pytest.mark.parametrize("level", [5.0, 20.0, 80.0])
+def test_means_next_to_each_other_have_a_place_between_them(level):
+    line = [(1e-3, math.nextafter(level, 0.0)), (1e-2, level)]
+    assert 1e-3 < interpolated(line, (1e-3, 1e-2), level) <= 1e-2

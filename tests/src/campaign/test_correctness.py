@@ -285,3 +285,16 @@ def test_scores_and_accuracies_may_be_bfloat16():
 def test_scores_of_a_poor_network_are_no_fraction(tmp_path):
     summary = campaign(tmp_path, lambda right: right & (torch.arange(64) == 5)).run()
     assert summary.golden == (100 / 64,)
+
+
+def test_outputs_that_are_not_finite_are_right_where_the_host_has_them_right():
+    data = loader()
+    images = Images(Labelled(data, second))
+    with images.watching():
+        hashes, classes, finite = recorded(data)
+    assert images.begin(PhaseOutcome(None, (100.0,)), (hashes, classes, finite))
+    broken = classes.clone(), finite.clone()
+    broken[0][:], broken[1][:] = 0, False  # argmax of NaN
+    right = 100 * float((LABELS == 0).double().mean())
+    changed = images.changed(PhaseOutcome(None, (right,)), (hashes, *broken))
+    assert unpacked(changed.images[0], 6).tolist() == (LABELS != 0).tolist()

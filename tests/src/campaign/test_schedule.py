@@ -5,8 +5,11 @@ import random
 import numpy as np
 import pytest
 
+from seu_plugin.analysis.packed_bits import packed
+from seu_plugin.analysis.summary import summarize
 from seu_plugin.analysis.trials import Trial, TrialResult
 from seu_plugin.campaign.schedule import batches
+from seu_plugin.faults.population import Kind, Population, count_words
 from seu_plugin.settings.campaign import CampaignSettings
 
 GOLDEN = TrialResult(Trial(0), (98.0,))
@@ -117,3 +120,59 @@ def test_sensitivity_comes_last():
         i for i in results if "word" in i
     ]
     assert sum("#" in i for i in results) == 3 + 4
+
+
+MEMORY = Population((Kind(1000, 1, 1),))
+IMAGES = 300
+RIGHT = np.arange(IMAGES) >= 6
+SENSITIVE = np.random.Generator(np.random.Philox(11)).permutation(IMAGES)
+
+
+def of_images(trial):
+    """Each upset changes more of the images, the same ones first; drawn given an upset."""
+    conditional = MEMORY.chance(trial.ber) < 1.0
+    (k,) = MEMORY.counts(trial.ber, count_words(3, trial.number, 1))
+    several = min(k * (1 + trial.number % 3) // 2, IMAGES)
+    changed = np.zeros(IMAGES, dtype=bool)
+    changed[SENSITIVE[:several]] = True
+    return TrialResult(
+        trial,
+        (100.0 * (RIGHT ^ changed).mean(),),
+        struck=((k, k),) if conditional else None,
+        changed=(packed(changed),),
+    )
+
+
+def run_with_images(known=(), stop_after=10**9, **settings):
+    golden = TrialResult(Trial(0), (100.0 * RIGHT.mean(),), images=IMAGES, right=(packed(RIGHT),))
+    campaign = CampaignSettings(trials=8, **settings)
+    results, ran = {r.trial.id: r for r in known}, []
+    for batch in batches(campaign, BERS, {}, golden, results, MEMORY):
+        for trial in batch.trials:
+            if len(ran) == stop_after:
+                return ran, results
+            results.setdefault(trial.id, of_images(trial))
+            ran.append(trial.id)
+    return ran, results
+
+
+def test_a_search_by_the_curve_and_by_images_does_not_depend_on_what_is_there_already():
+    ran, results = run_with_images()
+    assert len(ran) > 3 * 8
+    _, half = run_with_images(stop_after=35)
+    assert run_with_images(half.values())[0] == ran
+    others = [of_images(Trial(n, ber)) for ber in (2e-4, 7e-3) for n in range(20)]
+    assert run_with_images([*others, *results.values()])[0] == ran
+
+
+def test_a_search_by_images_brackets_both_ends_to_the_tolerance():
+    _, results = run_with_images(tolerance=0.2)
+    golden = TrialResult(Trial(0), (100.0 * RIGHT.mean(),), images=IMAGES, right=(packed(RIGHT),))
+    campaign = CampaignSettings(trials=8, tolerance=0.2)
+    summary = summarize(golden, [*results.values()], campaign, {}, 2.0, MEMORY)
+    (found,) = summary.thresholds
+    assert found.two_way and found.two_way_low <= found.ber <= found.two_way_high
+    bers = sorted({row.ber for row in summary.bers})
+    above = [row.drop_two_way_interval.low >= 1.0 for row in summary.bers]
+    last = len(above) - above[::-1].index(False)
+    assert np.log10(bers[last] / bers[last - 1]) <= 0.2 + 1e-9
