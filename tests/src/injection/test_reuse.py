@@ -153,7 +153,8 @@ class Work:
             self.outputs += [output.clone() for output in outputs]
             for output in outputs:  # the host's own, to write into
                 output.zero_()
-        return PhaseOutcome(None, (toy.percent(torch.cat(self.outputs[-len(outputs) :])),))
+        last = torch.cat(self.outputs[-len(outputs) :])
+        return PhaseOutcome(None, (toy.percent(torch.nan_to_num(last)),))
 
 
 def run(model, trials, reuse=None, under=torch.no_grad, **section):
