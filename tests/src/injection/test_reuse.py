@@ -14,6 +14,8 @@ from rfquant_hooks.contract import PhaseOutcome
 from seu_plugin.analysis.trials import Trial
 from seu_plugin.campaign.evaluation import Evaluation
 from seu_plugin.injection import reuse as reuse_module
+from seu_plugin.injection.free_memory import share_of_free_memory
+from seu_plugin.injection.kept import Kept, Output
 from seu_plugin.injection.reuse import Reuse
 from seu_plugin.settings.section import parse_section
 
@@ -153,7 +155,8 @@ class Work:
             self.outputs += [output.clone() for output in outputs]
             for output in outputs:  # the host's own, to write into
                 output.zero_()
-        return PhaseOutcome(None, (toy.percent(torch.cat(self.outputs[-len(outputs) :])),))
+        last = torch.cat(self.outputs[-len(outputs) :])
+        return PhaseOutcome(None, (toy.percent(torch.nan_to_num(last)),))
 
 
 def run(model, trials, reuse=None, under=torch.no_grad, **section):
@@ -410,3 +413,36 @@ def test_many_forwards_are_written_down_once():
 def test_what_costs_less_than_watching_it_is_computed(monkeypatch):
     monkeypatch.setattr(reuse_module, "WORTH", 1e6)
     assert max(check_same(chain(), LAST, ROOM)) == 0.0
+
+
+def test_what_saves_least_a_byte_is_given_up_first():
+    slow, fast = nn.Tanh(), nn.ReLU()
+    kept = Kept(100)
+
+    def add(forward, module, gain):
+        return kept.add(forward, module, Output((torch.zeros(10),), True, False), gain)
+
+    assert add(0, slow, 2.0) and add(0, fast, 1.0)
+    assert add(1, slow, 2.0)  # 120 bytes are too many: fast goes
+    assert kept.find(0, fast) is None and not kept.wants(fast)
+    assert kept.find(0, slow) is not None and kept.find(1, slow) is not None
+    assert not add(2, slow, 2.0)  # alone, it stays where it is
+    assert kept.wants(slow) and (kept.used, kept.peak, len(kept)) == (80, 80, 2)
+
+
+def test_memory_that_outputs_share_counts_once():
+    kept, tensor = Kept(40), torch.zeros(10)
+    assert kept.add(0, nn.Tanh(), Output((tensor,), True, False), 1.0)
+    assert kept.add(0, nn.ReLU(), Output((tensor,), True, False), 1.0)
+    assert kept.used == 40
+
+
+def test_what_was_written_to_is_dropped():
+    kept, module, tensor = Kept(40), nn.Tanh(), torch.zeros(10)
+    kept.add(0, module, Output((tensor,), True, False), 1.0)
+    tensor.add_(1.0)
+    assert kept.find(0, module) is None and kept.used == 0
+
+
+def test_a_share_of_free_memory_is_there():
+    assert share_of_free_memory(torch.device("cpu")) > 0
