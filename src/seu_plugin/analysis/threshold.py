@@ -53,8 +53,16 @@ class Threshold:
         drop = f"{self.max_drop:g} percentage point{'' if self.max_drop == 1 else 's'}"
         if self.ber is not None:
             return f"mean accuracy{of} has dropped by {drop} at {self.text()}{self._more()}"
-        at = "already at the lowest BER" if self.reached else "at no BER"
-        return f"mean accuracy{of} has dropped by {drop} {at} that was evaluated{self._more()}"
+        if self.reached:
+            at = "already at the lowest BER that was evaluated"
+            return f"mean accuracy{of} has dropped by {drop} {at}{self._more()}"
+        low = self.headline[0]
+        if low is None:
+            shown = "at none is it shown to drop less"
+        else:
+            sure = f"{100 * self.confidence:g} %, {self._of}, if drops are near normal"
+            shown = f"it is shown to drop less up to BER {low:.3g} ({sure})"
+        return f"mean accuracy{of} has dropped by {drop} at no BER that was evaluated; {shown}"
 
     def text(self) -> str:
         """The BER for people, with its headline interval."""
@@ -62,8 +70,12 @@ class Threshold:
             return f"{'below' if self.reached else 'above'} every BER that was evaluated"
         sure = f"{100 * self.confidence:g} % interval"
         low, high = self.headline
-        of = "other images too" if self.two_way else "for these images"
-        return f"BER {self.ber:.3g} ({sure} {_ends(low, high)}, {of}, if drops are near normal)"
+        ends = _ends(low, high)
+        return f"BER {self.ber:.3g} ({sure} {ends}, {self._of}, if drops are near normal)"
+
+    @property
+    def _of(self) -> str:
+        return "other images too" if self.two_way else "for these images"
 
     @property
     def headline(self) -> Tuple[Optional[float], Optional[float]]:

@@ -66,9 +66,8 @@ def shared_out(workers: Optional[int], threads: Optional[int], cores: int, gpus:
     if threads == 1:
         return Shares(number, 1, f"warning: {asked} each are more than {on}: slow")
     raise ConfigError(
-        f"fault_injection.campaign.workers: {asked} each are {number * threads} threads on {on}, "
-        "which is many times slower than as many as there are cores: "
-        "lower workers, or campaign.threads or OMP_NUM_THREADS"
+        f"workers: {asked} each are {number * threads} threads on {on}, which is many times slower "
+        "than one a core: lower workers, or threads (OMP_NUM_THREADS where it is null)"
     )
 
 

@@ -23,6 +23,7 @@ from rfquant_hooks.contract import PhaseOutcome
 
 from ..analysis.packed_bits import Scores, as_scores, as_words, changed, packed
 from ..errors import ConfigError, printable
+from ..fields import shown
 from ..injection.devices import on_every_rank
 from .outcomes import Recorded
 
@@ -163,7 +164,8 @@ def scores_of(value: Any) -> Optional[npt.NDArray[np.float64]]:
     if not isinstance(value, (torch.Tensor, np.ndarray)) or value.ndim != 1 or len(value) < 2:
         return None
     wrong = ConfigError(
-        "Campaign: evaluate returned an array, which must hold a score in 0 ... 1 an image"
+        "Campaign: evaluate returned an array, which must hold a score in 0 ... 1 an image; "
+        f"received {shown(value)}"
     )
     try:
         many = value.detach().double().cpu().numpy() if isinstance(value, torch.Tensor) else value

@@ -113,10 +113,12 @@ class Campaign:
             if any(isinstance(metric, (bool, str, bytes)) for metric in many):
                 raise TypeError("not a number")
             metrics = tuple(float(metric) for metric in many)
+            if len(metrics) > 1 and any(metrics) and all(0.0 <= one <= 1.0 for one in metrics):
+                raise TypeError("scores, or fractions")
         except (TypeError, ValueError, OverflowError, RuntimeError) as error:
             raise ConfigError(
-                "Campaign: evaluate must return the top-1 accuracy in percent; received "
-                f"{shown(value)}"
+                "Campaign: evaluate must return the top-1 accuracy in percent, or a tensor or "
+                f"array of shape [images] with a score in 0 ... 1 for each; received {shown(value)}"
             ) from error
         return PhaseOutcome(value, metrics)
 

@@ -69,14 +69,11 @@ class HostCampaign:
         self._shares = self._shared_out(config)
         if self.parallel and setting(config, "search", False):
             raise ConfigError(
-                "fault_injection.campaign.workers: cannot be combined with search: true, which "
+                "workers: cannot be combined with search: true, which "
                 "every worker would repeat; evaluate the widths it finds in a run of its own"
             )
         if self.campaign.engine == "ray" and importlib.util.find_spec("ray") is None:
-            raise ConfigError(
-                "fault_injection.campaign.engine: ray is not installed: pip install "
-                "'seu-plugin[ray]'"
-            )
+            raise ConfigError("engine: ray is not installed: pip install 'seu-plugin[ray]'")
         if self._pipe is None:
             check_output(self.campaign.folder, section)
             if self._shares.line is not None:

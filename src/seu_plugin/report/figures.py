@@ -46,9 +46,8 @@ def ber_curve(summary: Summary, results: Sequence[TrialResult], architecture: in
         )
     )
     sure = f"{100 * summary.confidence:g} %"
-    axes.fill_between(
-        bers, *any_law, color=_MEAN, alpha=0.12, linewidth=0, label=f"{sure} of the mean, any law"
-    )
+    for end, label in zip(any_law, (f"{sure} of the mean, any law", None)):
+        axes.plot(bers, end, ":", lw=1, color=_MEAN, label=label)
     axes.fill_between(
         bers,
         *headline,
@@ -61,7 +60,7 @@ def ber_curve(summary: Summary, results: Sequence[TrialResult], architecture: in
     every = summary.curves[architecture] if summary.curves else ()
     if every:
         means = [golden - point.drop for point in every]
-        label = "mean by every trial"
+        label = "mean at every BER, from all trials"
         axes.plot([point.ber for point in every], means, ".", ms=2, color=_GOLDEN, label=label)
     alone = len(rows) == 1  # no line shows then, and no band
     axes.plot(
@@ -83,7 +82,7 @@ def ber_curve(summary: Summary, results: Sequence[TrialResult], architecture: in
             low, high = threshold.headline
             low, high = low or min(bers), high or max(bers)
             axes.axvspan(low, high, color=_THRESHOLD, alpha=0.2, linewidth=0)
-            label = f"{threshold.max_drop:g}-point drop at BER {threshold.ber:.2g}"
+            label = f"{threshold.max_drop:g}-point drop at BER {threshold.ber:.2g}, {sure} interval"
             axes.axvline(threshold.ber, color=_THRESHOLD, lw=1.5, label=label)
     axes.set_xscale("log")
     axes.set_xlabel("bit error rate (BER)")

@@ -11,12 +11,19 @@ from ..analysis.intervals import Interval
 from ..analysis.summary import Summary
 from ..console import print_table, rounded
 
+_CONDITIONAL = (
+    "Upsets and worst: of the fault maps drawn, in which something may be read wrong; mean and "
+    "drop: of all."
+)
+
 
 def campaign_table(summary: Summary) -> Table:
     """Accuracy by BER, with intervals over fault maps."""
     sure = f"{100 * summary.confidence:g} %"
     title = f"Accuracy under upsets, with {sure} intervals of the mean drop"
-    table = Table(title=title, title_justify="left")
+    drawn = summary.sampling == "conditional"
+    caption = _CONDITIONAL if drawn else None
+    table = Table(title=title, title_justify="left", caption=caption, caption_justify="left")
     several = len(summary.golden) > 1
     if several:
         table.add_column("Arch", justify="right")

@@ -220,3 +220,11 @@ def test_the_ends_for_any_law_are_looked_for_to_a_decade():
 def test_means_next_to_each_other_have_a_place_between_them(level):
     line = [(1e-3, math.nextafter(level, 0.0)), (1e-2, level)]
     assert 1e-3 < interpolated(line, (1e-3, 1e-2), level) <= 1e-2
+
+
+def test_a_drop_that_is_not_reached_is_told_with_how_far_it_is_known():
+    known = evidence({1e-4: at([0.1, 0.11]), 1e-3: at([0.5, 0.9])}, 0.95)
+    sentence = threshold.estimate(known, 1.0, 0.95).sentence()
+    assert "no BER that was evaluated; it is shown to drop less up to BER 0.0001 (95 %" in sentence
+    known = evidence({1e-4: at([0.0] * 20)}, 0.95)
+    assert "at none is it shown to drop less" in threshold.estimate(known, 1.0, 0.95).sentence()

@@ -55,7 +55,7 @@ def test_it_is_told_in_one_line(asked, line):
 
 
 def test_both_asked_for_and_too_many_is_refused():
-    told = r"campaign\.workers: 4 workers of 8 CPU threads each are 32 threads on 16 cores"
+    told = r"workers: 4 workers of 8 CPU threads each are 32 threads on 16 cores"
     with pytest.raises(ConfigError, match=told) as error:
         shared_out(4, 8, 16)
     assert len(str(error.value)) < 400

@@ -298,3 +298,9 @@ def test_outputs_that_are_not_finite_are_right_where_the_host_has_them_right():
     right = 100 * float((LABELS == 0).double().mean())
     changed = images.changed(PhaseOutcome(None, (right,)), (hashes, *broken))
     assert unpacked(changed.images[0], 6).tolist() == (LABELS != 0).tolist()
+
+
+def test_a_list_of_scores_is_not_taken_for_architectures(tmp_path):
+    with pytest.raises(ConfigError, match=r"shape \[images\] with a score in 0 \.\.\. 1"):
+        campaign(tmp_path, lambda right: right.double().tolist()).run()
+    assert not (tmp_path / TRIALS).exists()
