@@ -100,3 +100,10 @@ def test_a_trial_that_comes_twice_is_noticed(one, other):
 def test_as_many_accuracies_in_all():
     with pytest.raises(ValueError, match="inhomogeneous"):
         Rows.of([MORE[0], replace(MORE[1], metrics=(1.0, 2.0))])
+
+
+def test_the_golden_run_is_not_the_first_trial_of_the_whole_memory():
+    rows = [TrialResult(Trial(0), (90.0,))]
+    rows += [TrialResult(Trial(n, placed=1), (80.0,)) for n in range(3)]
+    assert not Rows.of(rows).has_one_twice and Rows.of(rows).ids()[:2] == ["golden", "*#*:0"]
+    assert Rows.of([*rows, rows[1]]).has_one_twice and Rows.of([*rows, rows[0]]).has_one_twice
