@@ -131,11 +131,11 @@ def test_secded_moves_the_threshold_as_predicted(demo):
 def test_a_plan_is_made_and_verified(demo, ran):
     ran("sensitivity")
     folder = results(demo, "sensitivity")
-    arguments = ["--ber", "1e-2", "--max-drop", "3", "--scheme", "secded_39_32", "--trials", "12"]
+    arguments = ["--ber", "1e-2", "--max-drop", "8", "--scheme", "secded_39_32", "--trials", "12"]
     done = demo.call("-m", "seu_plugin", "protect", "-y", folder, *arguments, check=False)
     assert "Cheapest protection" in done.stdout and "scheme: secded_39_32" in done.stdout, done
     assert "measured drop" in done.stdout, done.stdout + done.stderr
-    assert done.returncode == 0 and ": the target of 3 holds" in done.stdout
+    assert done.returncode == 0 and ": the target of 8 holds" in done.stdout
     plans = sorted((folder / "protected").iterdir())
     rows = [json.loads(line) for line in (plans[-1] / "trials.jsonl").open()]
     assert len(rows) == 13
