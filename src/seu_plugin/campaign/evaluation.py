@@ -16,9 +16,6 @@ from ..analysis.trials import Trial, TrialResult
 from ..errors import ConfigError, InjectionError
 from ..faults.conditional import ConditionalMemory
 from ..faults.fault_list import Fault
-from ..faults.placing import Memory
-from ..faults.site_memory import SiteMemory
-from ..fields import selected_bits
 from ..injection.devices import check_ranks_agree, on_every_rank
 from ..injection.injector import FaultInjector
 from ..injection.reuse import Reuse
@@ -28,6 +25,7 @@ from .correctness import Changed, Correctness, Images
 from .outcomes import GoldenDigest, OutputRecorder, Recorded, compare
 from .run_state import Calibrations, RunState
 from .sampling import conditional_memory
+from .stored import Stored
 
 Run = Callable[[], PhaseOutcome]
 
@@ -111,7 +109,7 @@ class Evaluation:
         return TrialResult(
             Trial(0),
             tuple(outcome.metrics),
-            bits=self.bits,
+            bits=self.stored.bits,
             outcomes=compare(self._outputs, self._outputs),
             seconds=time.perf_counter() - started,
             digest=seen.digest(),
@@ -133,43 +131,9 @@ class Evaluation:
             self.conditional = made
 
     @property
-    def memory(self) -> Memory:
-        """Words and exposed bits of each site. Raises ConfigError if it was used at several
-        widths: bit positions then mean several things."""
-        found = {}
-        for site in self.injector.sites:
-            widths = self.widths[site.name]
-            if len(widths) > 1:
-                raise ConfigError(
-                    f"campaign.sensitivity: site {site.name!r} was evaluated at several widths "
-                    f"({', '.join(map(str, widths))}): evaluate one architecture at a time"
-                )
-            for width in widths:
-                mask = selected_bits(self.injector.settings.bits, width)
-                found[site.name] = site.words, [b for b in range(width) if mask >> b & 1]
-        return found
-
-    @property
-    def bits(self) -> int:
-        """Stored bits of weights under exposure, once for each width that a site was used at."""
-        chosen = self.injector.settings.bits
-        if "weights" not in self.injector.settings.targets:
-            return 0
-        return sum(
-            site.words * bin(selected_bits(chosen, width)).count("1")
-            for site in self.injector.sites
-            for width in self.widths[site.name]
-        )
-
-    @property
-    def extra_bits(self) -> int:
-        """Stored bits that protection adds, once for each width that a site was used at."""
-        settings = self.injector.settings
-        return sum(
-            SiteMemory(site.name, site.words, width, settings).extra_bits
-            for site in self.injector.sites
-            for width in self.widths[site.name]
-        )
+    def stored(self) -> Stored:
+        """What faults may strike; after the golden run."""
+        return Stored(self.injector.sites, self.widths, self.injector.settings)
 
     def trial(self, trial: Trial) -> TrialResult:
         """One trial; the golden run comes first."""
@@ -192,7 +156,7 @@ class Evaluation:
                     trial,
                     tuple(golden.metrics),
                     **unread,
-                    bits=self.bits,
+                    bits=self.stored.bits,
                     ran=False,
                     outcomes=compare(self._outputs, self._outputs),
                     seconds=time.perf_counter() - started,
@@ -200,7 +164,9 @@ class Evaluation:
                     **_images(self.images.unchanged()),
                 )
         else:
-            self.injector.start_trial(trial.number, 0.0, place_trial(trial, self.memory, self.seed))
+            self.injector.start_trial(
+                trial.number, 0.0, place_trial(trial, self.stored.memory, self.seed)
+            )
         self._before.restore()
         self.calibrations.rewind()
         if self._recorder is not None:

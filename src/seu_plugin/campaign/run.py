@@ -90,9 +90,9 @@ class CampaignRun:
         not what the golden run gave when the campaign began.
         """
         if self.evaluation.injector.settings.mode == "exact_count":
-            self.strata = {stratum(None, None): self.evaluation.bits}
+            self.strata = {stratum(None, None): self.evaluation.stored.bits}
         elif self.campaign.sensitivity is not None:
-            self.strata = strata(self.evaluation.memory, self.campaign.sensitivity)
+            self.strata = strata(self.evaluation.stored.memory, self.campaign.sensitivity)
         if self.campaign.sensitivity is not None:
             for name, stored in self.strata.items():  # what does not fit costs no trial
                 stratum_trials(name, stored, self.campaign.sensitivity)
@@ -103,7 +103,7 @@ class CampaignRun:
             self._say(f"trials are drawn plainly: {self.evaluation.why_plain}")
         population = None if conditional is None else conditional.population
         highest = highest_ber(self.evaluation.injector.settings)
-        extra, bits = self.evaluation.extra_bits, self.evaluation.bits
+        extra, bits = self.evaluation.stored.extra_bits, self.evaluation.stored.bits
         if extra and bits:
             self._say(f"protection adds {extra:,} bits to {bits:,} ({100 * extra / bits:.1f} %)")
         with stoppable(self.stopped), self._results(golden) as (results, append):
@@ -178,7 +178,7 @@ class CampaignRun:
             "seed": self.evaluation.seed,
             "plan": plan.model_dump(mode="json"),
             "strata": self.strata,
-            "extra_bits": self.evaluation.extra_bits,
+            "extra_bits": self.evaluation.stored.extra_bits,
             **described(evaluation.conditional, evaluation.why_plain, evaluation.images.why),
             "versions": {
                 "seu-plugin": __version__,

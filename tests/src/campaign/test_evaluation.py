@@ -130,7 +130,7 @@ def test_placed_upsets_are_all_that_there_is(model, work):
         evaluation.golden()
         trial = Trial(4, site="conv2", bit=3, placed=2)
         result = evaluation.trial(trial)
-        (fault_map,) = place_trial(trial, evaluation.memory, 3).values()
+        (fault_map,) = place_trial(trial, evaluation.stored.memory, 3).values()
     assert (result.upsets, result.upsets_by_site) == (2, {"conv2": 2})
     with torch.no_grad():
         clean = model.conv2.quan_w_fn(model.conv2.weight, 4)
@@ -147,10 +147,10 @@ def test_placed_upsets_are_all_that_there_is(model, work):
 def test_exposed_bits_of_each_site(model, work):
     with Evaluation(model, work, settings(bits=[0, 3])) as evaluation:
         evaluation.golden()
-        assert evaluation.memory["conv2"] == (1152, [0, 3])
-        assert evaluation.memory["conv3"] == (2304, [0])  # three bits wide
-        assert evaluation.bits == sum(
-            words * len(bits) for words, bits in evaluation.memory.values()
+        assert evaluation.stored.memory["conv2"] == (1152, [0, 3])
+        assert evaluation.stored.memory["conv3"] == (2304, [0])  # three bits wide
+        assert evaluation.stored.bits == sum(
+            words * len(bits) for words, bits in evaluation.stored.memory.values()
         )
 
 
@@ -165,7 +165,7 @@ def test_several_widths_have_no_bit_positions_in_common(model):
     with Evaluation(model, run, settings()) as evaluation:
         evaluation.golden()
         with pytest.raises(ConfigError, match=r"'conv2' was evaluated at several widths \(4, 5\)"):
-            evaluation.memory  # noqa: B018
+            evaluation.stored.memory  # noqa: B018
 
 
 def test_nothing_is_left_behind(model, work):
