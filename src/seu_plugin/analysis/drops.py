@@ -14,6 +14,7 @@ import numpy as np
 
 from ..faults.population import Population
 from .any_law import any_law_interval
+from .columns import Rows
 from .intervals import Interval, clopper_pearson, stein_interval, t_interval, trials_for_margin
 from .trials import TrialResult
 
@@ -91,12 +92,11 @@ def drops_of(
 ) -> Drops:
     """Of trials at one BER; ``population``: the memory that they were drawn conditionally of, None
     of plain ones."""
-    before, ber = golden.metrics[architecture], results[0].trial.ber
-    assert ber is not None
-    values = tuple(before - result.metrics[architecture] for result in results)
+    rows, before = Rows.of(results), golden.metrics[architecture]
+    values = tuple((before - rows.metric(architecture)).tolist())
     if population is None:
         return Drops(values, before)
-    return Drops(values, before, population.chance(ber), True)
+    return Drops(values, before, population.chance(float(rows.ber[0])), True)
 
 
 def of_differences(values: Sequence[float], bound: float, confidence: float) -> Interval:

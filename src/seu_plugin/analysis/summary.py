@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
@@ -102,14 +102,12 @@ def summarize(
         name = stratum(result.trial.site, result.trial.bit)
         if name in strata and _in_plan(result.trial, strata[name], campaign):
             by_stratum.setdefault(name, []).append(result)
-    kinds = 0 if population is None else len(population.kinds)
-    for result in rows.not_of_kinds(kinds)[:1]:
-        raise ConfigError(f"trial {result.trial.id}: struck: is not of {kinds} kinds")
+    check_struck(rows, population)
     right = golden_scores(golden)
     bers, thresholds, curves = [], [], []
     missions: List[MissionSummary] = []
     for architecture, before in enumerate(golden.metrics):
-        drops = {ber: _drops(at, golden, architecture, population) for ber, at in by_ber.items()}
+        drops = {ber: drops_of(at, golden, architecture, population) for ber, at in by_ber.items()}
         scores = None if right is None else right[architecture]
         two_ways = two_way_by_ber(by_ber, architecture, scores)
         bers += by_bers(architecture, by_ber, drops, campaign, two_ways)
@@ -153,14 +151,11 @@ def summarize(
     )
 
 
-def _drops(
-    rows: Rows, golden: TrialResult, architecture: int, population: Optional[Population]
-) -> Drops:
-    """As :func:`~.drops.drops_of`, from columns."""
-    values = golden.metrics[architecture] - rows.metric(architecture)
-    return replace(
-        drops_of(rows[:1], golden, architecture, population), values=tuple(values.tolist())
-    )
+def check_struck(results: Sequence[TrialResult], population: Optional[Population]) -> None:
+    """Raise ConfigError for a row whose struck units are not of the kinds of the memory."""
+    kinds = 0 if population is None else len(population.kinds)
+    for result in Rows.of(results).not_of_kinds(kinds)[:1]:
+        raise ConfigError(f"trial {result.trial.id}: struck: is not of {kinds} kinds")
 
 
 def _in_plan(trial: Trial, stored_bits: int, campaign: CampaignSettings) -> bool:

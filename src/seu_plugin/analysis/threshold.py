@@ -141,7 +141,8 @@ def estimate(known: Sequence[At], max_drop: float, confidence: float) -> Thresho
     lines = lines_of(known)
     mean = lines.mean
     crossings = [interpolated(mean, bracket, max_drop) for bracket in passes(mean, max_drop)]
-    normal, two_way = lines.normal.around(max_drop), lines.two_way.around(max_drop)
+    kinds = (lines.normal, lines.any_law, lines.two_way)
+    normal, any_law, two_way = (ends.around(max_drop) for ends in kinds)
     return Threshold(
         max_drop,
         confidence,
@@ -150,8 +151,8 @@ def estimate(known: Sequence[At], max_drop: float, confidence: float) -> Thresho
         high=normal[1],
         reached=any(value >= max_drop for _, value in mean),
         crossings=tuple(ber for ber in crossings if ber is not None),
-        any_law_low=lines.any_law.around(max_drop)[0],
-        any_law_high=lines.any_law.around(max_drop)[1],
+        any_law_low=any_law[0],
+        any_law_high=any_law[1],
         two_way=bool(lines.two_way.lower),
         # Of other images too, so of these: where the curve tells more of these, it holds that.
         two_way_low=_outer(min, normal[0], two_way[0]),

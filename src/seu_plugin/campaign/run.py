@@ -17,10 +17,9 @@ from .._version import __version__
 from ..analysis.results import ResultStore
 from ..analysis.rows import trials_in
 from ..analysis.strata import strata, stratum_trials
-from ..analysis.summary import Summary
+from ..analysis.summary import Summary, check_struck
 from ..analysis.trials import Trial, TrialResult, same, stratum
-from ..errors import ConfigError, InjectionError, SeuError
-from ..faults.population import Population
+from ..errors import InjectionError, SeuError
 from ..injection.devices import on_every_rank, rank
 from ..report.files import write_report
 from ..settings.campaign import CampaignSettings, Sensitivity
@@ -108,7 +107,7 @@ class CampaignRun:
             self._say(f"protection adds {extra:,} bits to {bits:,} ({100 * extra / bits:.1f} %)")
         with stoppable(self.stopped), self._results(golden) as (results, append):
             self._kept, known = results, len(results)
-            check_struck(results.values(), population)
+            check_struck([*results.values()], population)
             if known:
                 self._say(f"{self.folder} has {known:,} trials already: only others are run")
             with CampaignProgress(self._say, quiet=rank() != 0) as progress:
@@ -200,14 +199,6 @@ def of_mode(campaign: CampaignSettings, settings: InjectionSettings) -> Campaign
         return campaign
     whole = Sensitivity(trials=campaign.trials, upsets=settings.upsets)
     return campaign.model_copy(update={"sensitivity": whole, "max_drop": None})
-
-
-def check_struck(results: Iterable[TrialResult], population: Optional[Population]) -> None:
-    """Raise ConfigError for a row whose struck units are not of the kinds of the memory."""
-    kinds = 0 if population is None else len(population.kinds)
-    for result in results:
-        if result.struck is not None and len(result.struck) != kinds:
-            raise ConfigError(f"trial {result.trial.id}: struck: is not of {kinds} kinds")
 
 
 def check_golden(store: ResultStore, golden: TrialResult) -> None:
