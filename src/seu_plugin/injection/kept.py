@@ -7,7 +7,7 @@ from typing import Dict, Hashable, List, Optional, Tuple
 import torch
 from torch import nn
 
-from .same_bits import copied, form, memory_of, version
+from .same_bits import copied, memory_of, version
 
 Key = Tuple[int, nn.Module]  # the forward of the evaluation, and the module
 
@@ -20,7 +20,6 @@ class Output:
 
     def __init__(self, tensors: Tuple[torch.Tensor, ...], single: bool, lent: bool) -> None:
         self.tensors, self.single, self.lent = tensors, single, lent
-        self.form = [form(tensor) for tensor in tensors]
         self._versions = [version(tensor) for tensor in tensors]
         self.memory = dict(memory_of(tensor) for tensor in tensors)
 
