@@ -72,7 +72,7 @@ class TrialResult:
     classified right in the golden run (``right``), and those whose being so a trial changed
     (``changed``), as :func:`~.packed_bits.packed` writes them; ``wrong_to_wrong``: how many a trial
     gave another wrong class. ``reused``: how much of its work it took from the golden run, of 1; it
-    changes no result, and no row has it."""
+    changes no result, and two results are compared without it."""
 
     trial: Trial
     metrics: Tuple[float, ...]
@@ -92,12 +92,11 @@ class TrialResult:
     right: Optional[Tuple[str, ...]] = None
     changed: Optional[Tuple[str, ...]] = None
     wrong_to_wrong: Optional[Tuple[int, ...]] = None
-    reused: float = field(default=0.0, compare=False)
+    reused: Optional[float] = field(default=None, compare=False)
 
     def row(self) -> Dict[str, Any]:
         """The JSON object of ``trials.jsonl``."""
         row = asdict(self)
-        del row["reused"]
         for name in ("residual", "corrected", "detected", "digest", *_LATER):
             if row[name] is None:  # not protected; not the golden run; drawn plainly
                 del row[name]
@@ -105,7 +104,7 @@ class TrialResult:
 
 
 #: Of rows that earlier versions did not write.
-_LATER = ("struck", "images", "right", "changed", "wrong_to_wrong")
+_LATER = ("struck", "images", "right", "changed", "wrong_to_wrong", "reused")
 
 
 def _same_bits(ours: Tuple[str, ...], theirs: Tuple[str, ...]) -> bool:

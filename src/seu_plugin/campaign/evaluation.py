@@ -200,7 +200,7 @@ class Evaluation:
             seconds=time.perf_counter() - started,
             struck=struck,
             **_images(self.images.changed(outcome, outputs)),
-            reused=0.0 if self.reuse is None else self.reuse.share,
+            reused=None if self.reuse is None else round(self.reuse.share, 4),
             **guarded,
         )
         return on_every_rank(result)[0]

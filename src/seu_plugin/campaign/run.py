@@ -8,7 +8,7 @@ import platform
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -70,7 +70,6 @@ class CampaignRun:
         self.folder, self._say, self._about = folder, say, dict(about or {})
         self.strata: Dict[str, int] = {}
         self._kept: Optional[Mapping[str, TrialResult]] = None  # once the folder is open
-        self._reused: List[float] = []  # of each trial that ran
 
     def identity(self) -> Dict[str, Any]:
         """What must agree for two results to belong together; after the golden run."""
@@ -117,11 +116,7 @@ class CampaignRun:
                     progress.begin(batch.title, len(missing))
                     for result in (engine or self._here)(missing):
                         append(result)
-                        self._reused += [result.reused] if result.ran else []
                         progress.advance(result)
-        if sum(self._reused):
-            share = 100 * sum(self._reused) / len(self._reused)
-            self._say(f"{share:.0f} % of the work of the trials was reused from the golden run")
         return write_report([self.folder], self.folder) if rank() == 0 else None
 
     def stopped(self) -> str:

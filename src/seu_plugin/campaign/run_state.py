@@ -61,9 +61,11 @@ class RunState:
     def restore(self) -> None:
         self._generators.restore()
         for module, training in self._flags:
-            module.training = training
+            if module.training is not training:
+                module.training = training
         for norm, momentum in self._momenta:
-            norm.momentum = momentum
+            if norm.momentum is not momentum:
+                norm.momentum = momentum
         with torch.no_grad():
             for buffer, value in self._buffers:
                 buffer.copy_(value)

@@ -16,6 +16,8 @@ from .same_bits import Arguments, counted_copies, memory_of, outputs_of, same_bi
 from .unit_state import Tensors, generators
 
 Run = Callable[..., Any]
+#: Uses of weights in a forward that is worth a look at how many of them changed.
+MANY = 8
 #: What is known of a tensor: which output of which call of the golden run it equals.
 Name = Tuple[int, int]
 
@@ -93,6 +95,13 @@ class GoldenForward:
         """Uses of weights inside of a call."""
         first, last = (bisect_left(self._places, place) for place in (call.begin, call.end))
         return self.uses[first:last]
+
+    def spread(self, changed: Sequence[int]) -> bool:
+        """Whether so much changes, from so early on, that to watch costs more than it saves."""
+        uses = self._places
+        if len(uses) < MANY or 4 * len(changed) <= 3 * len(uses):
+            return False
+        return 10 * changed[0] <= uses[-1]
 
     def share(self, other: GoldenForward) -> None:
         """Hold the calls of ``other`` in place of equal ones, so that many forwards take no more

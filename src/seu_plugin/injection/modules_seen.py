@@ -22,7 +22,7 @@ class ModulesSeen:
         self.root, self.sites = root, sites
         self.watched: List[nn.Module] = []
         self.owner: Dict[nn.Module, nn.Module] = {}
-        self._below: Dict[nn.Module, List[Tuple[nn.Module, Any]]] = {}
+        self._below: Dict[nn.Module, List[Tuple[Dict[str, Any], Any]]] = {}
         self._go(root, root, opaque=False)
 
     def _go(self, module: nn.Module, owner: nn.Module, opaque: bool) -> None:
@@ -40,7 +40,7 @@ class ModulesSeen:
     def taken_over(self) -> None:
         """All forwards are as they stay: what is below each module is looked at now."""
         self._below = {
-            module: [(one, vars(one).get("forward")) for one in module.modules()]
+            module: [(vars(one), vars(one).get("forward")) for one in module.modules()]
             for module in self.watched
         }
 
@@ -49,10 +49,11 @@ class ModulesSeen:
         that was replaced since."""
         if any(getattr(hooks_of_all, f"_global{name}", None) for name in _HOOKS):
             return False
-        for one, forward in self._below[module]:
-            if vars(one).get("forward") is not forward:
+        own = vars(module)
+        for held, forward in self._below[module]:
+            if held.get("forward") is not forward:
                 return False
-            if one is not module and any(getattr(one, name, None) for name in _HOOKS):
+            if (held.get("_forward_hooks") or held.get("_forward_pre_hooks")) and held is not own:
                 return False
         return True
 

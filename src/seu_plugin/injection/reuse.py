@@ -217,7 +217,7 @@ class Reuse:
         if golden.draws:
             same = same and generators(device) == golden.generators
         changed = self._changed(golden) if same else None
-        if changed is None:
+        if changed is None or golden.spread(changed):
             return run(*args, **kwargs)
         assert self._seen is not None
         live = self._live = LateStart(golden, number, self.kept, changed, self._seen.quiet)

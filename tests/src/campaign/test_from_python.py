@@ -321,17 +321,22 @@ def test_a_campaign_needs_a_function():
 
 
 def plain_rows(folder):
-    return {r.trial.id: {**r.row(), "seconds": 0} for r in read_rows(folder / TRIALS)[0]}
+    return {
+        r.trial.id: {**r.row(), "seconds": 0, "reused": 0} for r in read_rows(folder / TRIALS)[0]
+    }
 
 
 @pytest.mark.parametrize("sensitivity", [None, {"trials": 3}])
 def test_rows_with_and_without_reuse_are_the_same(tmp_path, capsys, monkeypatch, sensitivity):
     monkeypatch.setattr(reuse, "WORTH", 0.0)
     asked = {"sensitivity": sensitivity, "ber": [1e-4, 1e-2], "trials": 6, "threshold": "grid"}
-    campaign(tmp_path / "all", reuse=False, **asked).run()
-    assert "was reused" not in capsys.readouterr().out
-    campaign(tmp_path / "less", reuse_memory="64 MiB", **asked).run()
-    assert "% of the work of the trials was reused" in capsys.readouterr().out
+    assert campaign(tmp_path / "all", reuse=False, **asked).run().reused is None
+    assert "golden run's, reused" not in capsys.readouterr().out
+    share = campaign(tmp_path / "less", reuse_memory="64 MiB", **asked).run().reused
+    assert share > 0.1
+    assert f"{100 * share:.0f} % of the work of the others" in capsys.readouterr().out
+    page = (tmp_path / "less" / "report.html").read_text(encoding="utf-8")
+    assert f"({100 * share:.0f} % of their work" in page
     assert plain_rows(tmp_path / "all") == plain_rows(tmp_path / "less")
     manifests = [read_manifest(tmp_path / name) for name in ("all", "less")]
     assert manifests[0]["campaign_hash"] == manifests[1]["campaign_hash"]
