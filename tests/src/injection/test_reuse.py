@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+from unittest import mock
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ import toy
 from rfquant_hooks.contract import PhaseOutcome
 from seu_plugin.analysis.trials import Trial
 from seu_plugin.campaign.evaluation import Evaluation
+from seu_plugin.injection import late_start
 from seu_plugin.injection import reuse as reuse_module
 from seu_plugin.injection.free_memory import share_of_free_memory
 from seu_plugin.injection.kept import Kept, Output
@@ -203,9 +205,18 @@ trials_ = st.lists(
     trials_,
     st.sampled_from([0, 1, 72, 100, 250, 500, ROOM, ROOM, ROOM]),
     st.sampled_from([torch.no_grad, torch.no_grad, torch.inference_mode]),
+    st.sampled_from([1, 2, late_start.TRIES]),
 )
-def test_reuse_changes_no_bit(model, trials, memory, mode):
-    check_same(model, trials, memory, under=mode)
+def test_reuse_changes_no_bit(model, trials, memory, mode, tries):
+    with mock.patch.object(late_start, "TRIES", tries):
+        check_same(model, trials, memory, under=mode)
+
+
+def test_where_all_is_upset_nothing_is_watched():
+    model = nn.Sequential(*(chain() for _ in range(3))).eval()
+    everywhere = Trial(0, 0.2)
+    (few, *_, all_of_them) = check_same(model, [Trial(0, site="1.2", placed=1), everywhere], ROOM)
+    assert few > 0.0 and all_of_them == 0.0
 
 
 def chain(*between):
