@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import random
 import shutil
 import tempfile
 from pathlib import Path
@@ -10,10 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 import toy
 from rfquant_hooks.contract import Phase, PhaseOutcome
+from seu_plugin.analysis.folders import summary_of
 from seu_plugin.analysis.rows import TRIALS
 from seu_plugin.campaign.data_passes import Replayed
 from seu_plugin.campaign.host_data import HostData
@@ -96,10 +100,10 @@ class Host:
         self.plugin.rfquant_run_phase(phase, self.run)
 
 
-def campaign(folder, data, each=None, passes=1, section=None, **settings):
+def campaign(folder, data, each=None, passes=1, section=None, **options):
     plan = {"ber": [1e-2, 1e-1], "trials": 3, "threshold": "grid", "output": str(folder)}
-    given = {"seed": 1, **(section or {}), "campaign": {**plan, **settings}}
-    host = Host(Runtime(parse_section(given)), data, each, passes)
+    asked = {"seed": 1, **(section or {}), "campaign": {**plan, **options}}
+    host = Host(Runtime(parse_section(asked)), data, each, passes)
     host.validate()
     return host
 
@@ -123,13 +127,13 @@ def seen(monkeypatch):
     return made
 
 
-def both(folder, make, each=None, passes=1, **settings):
+def both(folder, make, each=None, passes=1, **options):
     """Rows with and without reuse, which must be the same; and the campaign's loader."""
     data = make()
     torch.manual_seed(7)
-    campaign(folder / "reuse", data, each, passes, **settings)
+    campaign(folder / "reuse", data, each, passes, **options)
     torch.manual_seed(7)
-    campaign(folder / "read", make(), each, passes, **{**settings, "reuse": False})
+    campaign(folder / "read", make(), each, passes, **{**options, "reuse": False})
     assert rows(folder / "reuse") == rows(folder / "read")
     return data
 
@@ -195,6 +199,14 @@ def test_data_that_do_not_repeat_themselves_are_named(tmp_path, capsys, seen, re
     assert seen[0].replayed == 0
     ran = [row for row in rows(tmp_path)[1:] if row["ran"]]
     assert ran and all(row.get("changed") is None and row["outcomes"] is None for row in ran)
+
+
+def test_the_report_of_data_that_do_not_repeat_themselves_has_no_interval_over_images(tmp_path):
+    own = np.random.default_rng(0)
+    campaign(tmp_path, loader(lambda image: image + float(own.random())))
+    summary = summary_of([tmp_path])
+    assert all(row.drop_two_way_interval is None and row.outcomes is None for row in summary.bers)
+    assert "which no interval here covers" in (tmp_path / "report.html").read_text()
 
 
 def test_another_number_of_batches_is_told(tmp_path, capsys):
@@ -517,3 +529,84 @@ def test_a_file_in_a_folder_that_is_not_there_is_put_elsewhere(tmp_path):
     assert store.written >= BATCH and not (tmp_path / "missing").exists()
     host.close()
     assert store.written == 0
+
+
+DRAWS = {
+    "random": random.random,
+    "numpy": np.random.rand,
+    "torch": lambda: float(torch.rand(())),
+    "nothing": lambda: 0.5,
+}
+
+
+class Drawing:
+    """Batches of numbers that it draws as an iteration begins, at its first batch, or at each."""
+
+    def __init__(self, length, when, draw):
+        self.length, self.when, self.draw = length, when, DRAWS[draw]
+
+    def __iter__(self):
+        return self.begun(self.draw() if self.when == "iter" else 0.0, self.draw)
+
+    def begun(self, number, draw):
+        for i in range(self.length):
+            if self.when == "each" or (self.when == "first" and i == 0):
+                number = draw()
+            yield torch.full((2, 3), number + i).t(), torch.tensor([i])
+
+
+def program(plan):
+    """A host that draws numbers itself, writes into batches and leaves off, by run and pass."""
+
+    def run(data):
+        found = []
+        for before, between, during, stop in next(plan):
+            torch.rand(before)
+            batches = iter(data)
+            np.random.rand(between)
+            for place, (inputs, labels) in enumerate(batches):
+                found.append((inputs.clone(), labels.clone(), inputs.stride(), CpuGenerators()))
+                inputs.zero_()
+                random.getrandbits(32 * during + 1)
+                if place == stop:
+                    break
+            found.append((torch.zeros(1), torch.zeros(1), (), CpuGenerators()))
+        return found
+
+    return run
+
+
+#: Numbers drawn before a pass, after it has begun, and at each batch; the batch it breaks at.
+PASS = st.tuples(*[st.integers(0, 1)] * 3, st.sampled_from([None, None, None, 0, 2]))
+RUN = st.lists(PASS, max_size=3)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    loader=st.tuples(
+        st.integers(0, 4), st.sampled_from(["iter", "first", "each"]), st.sampled_from([*DRAWS])
+    ),
+    usual=RUN,
+    other=RUN,
+    varies=st.booleans(),
+    room=st.sampled_from([0, 200, 1 << 20]),
+)
+def test_whatever_a_host_does_it_sees_what_it_would_have_read(loader, usual, other, varies, room):
+    script = [usual, usual, usual, other if varies else usual, usual]
+
+    def seen(store):
+        random.seed(1)
+        np.random.seed(1)
+        torch.manual_seed(1)
+        run = program(iter(script))
+        return runs(Drawing(*loader), between=run, number=len(script), store=store)
+
+    host, found = seen(lambda _: StoredBatches(room))
+    _, really = seen(None)
+    for (batches, state), (others, other_state) in zip(found, really):
+        assert state == other_state and len(batches) == len(others)
+        for one, two in zip(batches, others):
+            assert torch.equal(one[0], two[0]) and torch.equal(one[1], two[1])
+            assert one[2:] == two[2:]
+    if usual and not varies and loader[1] != "each" and all(one[3] is None for one in usual):
+        assert host.replayed == 3 * len(usual)
