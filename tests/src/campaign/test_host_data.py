@@ -418,6 +418,7 @@ def test_another_state_of_the_generators_is_read():
 def test_what_is_asked_of_an_iterator_is_answered_by_a_real_one():
     def asking(data):
         batches = iter(data)
+        torch.rand(1)
         first = next(batches)
         assert len(batches) == 3 and batches._num_yielded == 1
         with pytest.raises(AttributeError):
@@ -546,12 +547,12 @@ class Drawing:
         self.length, self.when, self.draw = length, when, DRAWS[draw]
 
     def __iter__(self):
-        return self.begun(self.draw() if self.when == "iter" else 0.0, self.draw)
+        return self.begun(self.draw() if self.when in ("iter", "both") else 0.0, self.draw)
 
     def begun(self, number, draw):
         for i in range(self.length):
-            if self.when == "each" or (self.when == "first" and i == 0):
-                number = draw()
+            if self.when == "each" or (self.when in ("first", "both") and i == 0):
+                number += draw()
             yield torch.full((2, 3), number + i).t(), torch.tensor([i])
 
 
@@ -584,15 +585,19 @@ RUN = st.lists(PASS, max_size=3)
 @settings(max_examples=200, deadline=None)
 @given(
     loader=st.tuples(
-        st.integers(0, 4), st.sampled_from(["iter", "first", "each"]), st.sampled_from([*DRAWS])
+        st.integers(0, 4),
+        st.sampled_from(["iter", "first", "both", "each"]),
+        st.sampled_from([*DRAWS]),
     ),
     usual=RUN,
     other=RUN,
-    varies=st.booleans(),
+    varies=st.sampled_from(["nothing", "what is drawn before the first batch", "all"]),
     room=st.sampled_from([0, 200, 1 << 20]),
 )
 def test_whatever_a_host_does_it_sees_what_it_would_have_read(loader, usual, other, varies, room):
-    script = [usual, usual, usual, other if varies else usual, usual]
+    if varies != "all":
+        other = [(a, b + (varies != "nothing"), *more) for a, b, *more in usual]
+    script = [usual, usual, usual, other, usual]
 
     def seen(store):
         random.seed(1)
@@ -608,5 +613,10 @@ def test_whatever_a_host_does_it_sees_what_it_would_have_read(loader, usual, oth
         for one, two in zip(batches, others):
             assert torch.equal(one[0], two[0]) and torch.equal(one[1], two[1])
             assert one[2:] == two[2:]
-    if usual and not varies and loader[1] != "each" and all(one[3] is None for one in usual):
+    if (
+        usual
+        and varies == "nothing"
+        and loader[1] != "each"
+        and all(one[3] is None for one in usual)
+    ):
         assert host.replayed == 3 * len(usual)
