@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager, nullcontext
 from typing import (
     Any,
     Callable,
-    ContextManager,
-    Iterator,
     List,
     NamedTuple,
     Optional,
@@ -22,9 +19,10 @@ import torch
 from rfquant_hooks.contract import PhaseOutcome
 
 from ..analysis.packed_bits import Scores, as_scores, as_words, changed, packed
-from ..errors import ConfigError, printable
+from ..errors import ConfigError
 from ..fields import shown
 from ..injection.devices import on_every_rank
+from .host_data import HostData
 from .outcomes import Recorded
 
 
@@ -45,9 +43,8 @@ class Correctness:
 
     why: Optional[str] = "validate has no labels that are known"
 
-    def watching(self) -> ContextManager[None]:
-        """Around the golden run."""
-        return nullcontext()
+    def note(self, batch: Any) -> None:
+        """What the host's loader gives in the golden run, batch by batch."""
 
     def of(self, outcome: PhaseOutcome, recorded: Optional[Recorded]) -> Optional[Seen]:
         """Of one run, on this rank."""
@@ -67,34 +64,19 @@ class Correctness:
 
 
 class Labelled(Correctness):
-    """Labels as the host's loader yields them in the golden run; later runs see the same images.
+    """Labels as the host's loader yields them in the golden run; later runs see the same images, or
+    nothing is known of them (:attr:`.host_data.HostData.differs`)."""
 
-    ``loader`` is watched by its class alone while the golden run lasts: it stays the same object.
-    """
-
-    def __init__(self, loader: Any, read: Callable[[Any], Any]) -> None:
-        self._loader, self._read = loader, read
+    def __init__(self, data: HostData, read: Callable[[Any], Any]) -> None:
+        self._data, self._read = data, read
         self._labels: List[torch.Tensor] = []
-        self._on = False
-        self.why: Optional[str] = None
 
-    @contextmanager
-    def watching(self) -> Iterator[None]:
-        own = type(self._loader)
-        try:
-            object.__setattr__(self._loader, "__class__", _watched(own, self._note))
-            self._on = True
-        except Exception as error:  # noqa: BLE001 - whatever a class says to being derived from
-            self.why = f"a {own.__name__} cannot be watched for labels ({printable(str(error))})"
-        try:
-            yield
-        finally:
-            if self._on:
-                self._on = False
-                object.__setattr__(self._loader, "__class__", own)
+    @property
+    def why(self) -> Optional[str]:  # type: ignore[override]
+        return self._data.why
 
-    def _note(self, batch: Any) -> None:
-        found = self._read(batch) if self._on else None
+    def note(self, batch: Any) -> None:
+        found = self._read(batch)
         if isinstance(found, torch.Tensor) and found.dim() == 1:
             # A copy: a worker's memory, and the file that stands for it, is not held.
             self._labels.append(found.detach().cpu().clone())
@@ -110,37 +92,6 @@ class Labelled(Correctness):
         answers = torch.where(finite, classes, torch.full_like(classes, -1))
         # Right as the host has it, also where outputs are not finite.
         return Seen((classes == labels).numpy().reshape(shape), answers.numpy().reshape(shape))
-
-
-class _Watching:
-    """An iterator that shows each batch to ``note``; otherwise the one that it goes through."""
-
-    def __init__(self, batches: Any, note: Callable[[Any], None]) -> None:
-        self._batches, self._note = batches, note
-
-    def __iter__(self) -> _Watching:
-        return self
-
-    def __next__(self) -> Any:
-        batch = next(self._batches)
-        self._note(batch)
-        return batch
-
-    def __len__(self) -> int:
-        return len(self._batches)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._batches, name)
-
-
-def _watched(own: Any, note: Callable[[Any], None]) -> Any:
-    """The class ``own``, whose instances are watched as they are iterated."""
-    iterate = own.__iter__
-
-    def __iter__(loader: Any) -> Any:
-        return _Watching(iterate(loader), note)
-
-    return type(own.__name__, (own,), {"__iter__": __iter__, "__module__": own.__module__})
 
 
 class Scored(Correctness):
@@ -195,8 +146,13 @@ class Images:
         self._golden: Optional[Seen] = None
         self.why: Optional[str] = None  # not known
 
-    def watching(self) -> ContextManager[None]:
-        return self._source.watching()
+    def note(self, batch: Any) -> None:
+        """A batch of the golden run."""
+        self._source.note(batch)
+
+    def refuse(self, why: str) -> None:
+        """From now on nothing is known: image j of a trial is not that of the golden run."""
+        self._golden, self.why = None, why
 
     @property
     def number(self) -> int:

@@ -22,6 +22,7 @@ from ..injection.reuse import Reuse
 from ..quantizers.names import unwrap
 from ..settings.injection import InjectionSettings
 from .correctness import Changed, Correctness, Images
+from .host_data import HostData
 from .outcomes import GoldenDigest, OutputRecorder, Recorded, compare
 from .run_state import Calibrations, RunState
 from .sampling import conditional_memory
@@ -37,7 +38,8 @@ class Evaluation:
     quantized weights are kept from trial to trial; a trial that reads everything right
     takes the golden result without a run. Trials at a BER are drawn given that something may be
     read wrong, unless there is a reason ``why_plain`` (:func:`.sampling.plain_because`). With
-    ``reuse`` a trial computes only what its upsets change. Use as a context manager: afterwards the
+    ``reuse`` a trial computes only what its upsets change; ``data`` is what the host reads, which
+    trials may be given again. Use as a context manager: afterwards the
     model is as a clean run left it.
     """
 
@@ -50,6 +52,7 @@ class Evaluation:
         why_plain: Optional[str] = "not asked for",
         correctness: Optional[Correctness] = None,
         reuse: Optional[Reuse] = None,
+        data: Optional[HostData] = None,
     ) -> None:
         self.model = model
         self._run = run
@@ -59,6 +62,7 @@ class Evaluation:
         self.calibrations = Calibrations(model)
         self._recorder = OutputRecorder() if outcomes else None
         self._outputs: Optional[Recorded] = None
+        self.data = data or HostData()
         self.images = Images(correctness or Correctness())
         self.why_plain = why_plain
         self.conditional: Optional[ConditionalMemory] = None
@@ -76,6 +80,7 @@ class Evaluation:
         self.injector.release()  # every trial was checked on its own
         if self.reuse is not None:
             self.reuse.clear()
+        self.data.close()
         if error is None and self._after is not None:
             self._after.restore()
 
@@ -87,7 +92,7 @@ class Evaluation:
         self.injector.observe(seen)
         if self.reuse is not None and self._is_static():
             self.reuse.golden()
-        with self.injector.suspended(), self.images.watching():
+        with self.injector.suspended(), self.data.golden(self.images.note):
             outcome = self._run()
         self._watch_nothing()
         self._after = RunState(self.model)
@@ -174,7 +179,8 @@ class Evaluation:
         if self.reuse is not None and self._is_static():
             self.reuse.trial()
         try:
-            outcome = self._run()
+            with self.data.trial(trial.id):
+                outcome = self._run()
         finally:
             self._watch_nothing()
         check_metrics(outcome.metrics, f"trial {trial.id}", len(golden.metrics))
@@ -189,6 +195,11 @@ class Evaluation:
                 for name in ("residual", "corrected", "detected")
             }
         outputs = None if self._recorder is None else self._recorder.taken()
+        outcomes = compare(self._outputs, outputs)
+        for differs in filter(None, on_every_rank(self.data.differs)):
+            self.data.tell(differs)
+            self.images.refuse(differs)
+            outcomes = None  # image j is another image
         result = TrialResult(
             trial,
             tuple(outcome.metrics),
@@ -196,7 +207,7 @@ class Evaluation:
             sum(s.words_hit for s in sites),
             sum(s.bits for s in sites),
             {s.name: s.upsets for s in sites if s.upsets},
-            compare(self._outputs, outputs),
+            outcomes,
             seconds=time.perf_counter() - started,
             struck=struck,
             **_images(self.images.changed(outcome, outputs)),
@@ -204,6 +215,11 @@ class Evaluation:
             **guarded,
         )
         return on_every_rank(result)[0]
+
+    def calibrate(self, run: Run) -> PhaseOutcome:
+        """BatchNorm as the golden run calibrated it; what that reads, no trial does."""
+        with self.data.paused():
+            return self.calibrations.calibrate(run)
 
     def _watch_nothing(self) -> None:
         if self.reuse is not None:

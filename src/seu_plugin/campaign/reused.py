@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Optional
 
 from ..injection.reuse import Reuse
 from ..settings.campaign import CampaignSettings
+from .stored_batches import StoredBatches
 
 
 def reuse_of(
@@ -18,3 +20,8 @@ def reuse_of(
         return None
     memory = None if campaign.reuse_memory == "auto" else int(campaign.reuse_memory)
     return Reuse(memory, processes)
+
+
+def store_in(folder: Path, reuse: Reuse) -> StoredBatches:
+    """Where the host's data are held: in memory that golden outputs leave, and in ``folder``."""
+    return StoredBatches(reuse.left_on_cpu(), folder, reuse.processes)

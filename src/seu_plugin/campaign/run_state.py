@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import random
 from contextlib import contextmanager
-from typing import Callable, Iterator, List, Tuple
+from typing import Any, Callable, Iterator, List, Tuple
 
 import numpy as np
 import torch
@@ -16,18 +16,39 @@ from rfquant_hooks.contract import PhaseOutcome
 from ..errors import InjectionError
 
 
-class GeneratorState:
-    """The global generators of random, numpy and torch (all devices), as they are now."""
+class CpuGenerators:
+    """The global generators of random, numpy and torch on the CPU, as they are now; equal where
+    the same numbers follow."""
 
     def __init__(self) -> None:
         self._python, self._numpy = random.getstate(), np.random.get_state()
-        self._cpu = torch.get_rng_state()
-        self._cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else None
+        self._torch = torch.get_rng_state()
 
     def restore(self) -> None:
         random.setstate(self._python)
         np.random.set_state(self._numpy)
-        torch.set_rng_state(self._cpu)
+        torch.set_rng_state(self._torch)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, CpuGenerators) and self._key() == other._key()
+
+    __hash__ = None  # type: ignore[assignment]  # compared, never looked up
+
+    def _key(self) -> Tuple[Any, ...]:
+        name, keys, *place = self._numpy
+        numpy = (name, np.asarray(keys).tobytes(), *place)
+        return self._python, numpy, self._torch.numpy().tobytes()
+
+
+class GeneratorState:
+    """The global generators of random, numpy and torch (all devices), as they are now."""
+
+    def __init__(self) -> None:
+        self._cpu = CpuGenerators()
+        self._cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else None
+
+    def restore(self) -> None:
+        self._cpu.restore()
         if self._cuda is not None:
             torch.cuda.set_rng_state_all(self._cuda)
 

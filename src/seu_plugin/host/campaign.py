@@ -8,6 +8,7 @@ import math
 import os
 import sys
 from contextlib import ExitStack, contextmanager, redirect_stdout
+from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Iterator, Mapping, Optional, TextIO
 
@@ -21,8 +22,9 @@ from ..analysis.summary import Summary
 from ..campaign.cores import Shares, available, shared_out, threads_asked
 from ..campaign.correctness import Labelled
 from ..campaign.evaluation import Evaluation
+from ..campaign.host_data import HostData
 from ..campaign.pool import Worker, WorkerPool
-from ..campaign.reused import reuse_of
+from ..campaign.reused import reuse_of, store_in
 from ..campaign.run import CampaignRun, section_identity
 from ..campaign.sampling import plain_because
 from ..campaign.stopping import TOO_EARLY, stoppable
@@ -131,13 +133,15 @@ class HostCampaign:
                 return run()
 
         settings = self.section.model_copy(update={"seed": self._seed(folder)})
-        labels = None
-        if phase.data is not None and phase.read_labels is not None:
-            labels = Labelled(phase.data, phase.read_labels)
         why_plain = plain_because(settings, self.campaign)
         runs_trials = not self.parallel or self._pipe is not None
         reuse = reuse_of(self.campaign, runs_trials, self._shares.workers)
-        asked = (self.campaign.outcomes, why_plain, labels, reuse)
+        store = None if reuse is None else partial(store_in, folder, reuse)
+        data = HostData(phase.data, runs_trials, store, self._say)
+        labels = None
+        if phase.data is not None and phase.read_labels is not None:
+            labels = Labelled(data, phase.read_labels)
+        asked = (self.campaign.outcomes, why_plain, labels, reuse, data)
         evaluation = Evaluation(phase.model, run_quietly, settings, *asked)
         self._evaluation = evaluation
         try:
@@ -181,7 +185,7 @@ class HostCampaign:
         evaluation = self._evaluation
         if evaluation is None or self.section.bn_calibration == "faulty":
             return None
-        return evaluation.calibrations.calibrate(run)
+        return evaluation.calibrate(run)
 
     def _begin(self, golden: Any, bers: Any, seed: int) -> None:
         self._say(f"golden accuracy: {', '.join(f'{metric:.2f} %' for metric in golden)}")

@@ -8,7 +8,7 @@ from typing import Optional
 
 import torch
 
-#: Of what is free, what golden outputs may take.
+#: Of what is free, what golden outputs and data may take.
 SHARE = 4
 #: Where it is not known how much is free.
 UNKNOWN = 1 << 30

@@ -24,6 +24,7 @@ from .unit_state import ModelState, Tensors, attributes, generators
 Run = Callable[..., Any]
 #: How many times as long as to look at its tensors once the golden run must take.
 WORTH = 5.0
+_CPU = torch.device("cpu")
 
 
 class Reuse:
@@ -31,13 +32,14 @@ class Reuse:
     trial is compared with the n-th of the golden run. Only forwards in eval mode count.
 
     ``memory``: bytes of golden outputs and of what else is kept, at most; None is a share of what
-    is free when the golden run begins, divided by ``processes``.
+    is free where the model is when the golden run begins, divided by ``processes``.
     """
 
     def __init__(self, memory: Optional[int] = None, processes: int = 1) -> None:
-        self._memory, self._processes = memory, processes
+        self._memory, self.processes = memory, processes
         self._seen: Optional[ModulesSeen] = None
         self._exposed: Sequence[Any] = ()
+        self._device = _CPU  # of the golden run
         self._live: Any = None  # a Recording or a LateStart
         self._off = True
         self.clear()
@@ -103,6 +105,14 @@ class Reuse:
         """The forwards that follow are computed, and not looked at."""
         self._mode = ""
 
+    def left_on_cpu(self) -> int:
+        """Bytes of CPU memory that outputs leave to what else is kept; after the golden run."""
+        if self._memory is not None:
+            return self._memory - self.kept.used
+        if self.kept.limit and self._device == _CPU:
+            return self.kept.limit - self.kept.used
+        return share_of_free_memory(_CPU) // self.processes
+
     @property
     def share(self) -> float:
         """Of the work of the trial so far, what was reused: by the golden run's time of it."""
@@ -158,9 +168,9 @@ class Reuse:
         return True
 
     def _recorded(self, number: int, arguments: Arguments, run: Run, args: Any, kwargs: Any) -> Any:
-        device = device_of(arguments.tensors)
+        device = self._device = device_of(arguments.tensors)
         if not self.kept.limit and self._memory is None:
-            self.kept.limit = share_of_free_memory(device) // self._processes
+            self.kept.limit = share_of_free_memory(device) // self.processes
         key = CalledWith(arguments, self.kept)
         tensors = self._state.taken(self._last)
         fresh = [v for k, v in tensors.values.items() if not _shared(self._last, k, v)]

@@ -170,13 +170,13 @@ class CampaignSettings(Frozen):
     )
     reuse: StrictBool = Field(
         True,
-        description="compute in a trial only what its upsets change, and take the rest from the "
-        "golden run; results are the same bit for bit",
+        description="compute in a trial only what its upsets change, take the rest from the golden "
+        "run, and read the host's data twice at most; results are the same bit for bit",
     )
     reuse_memory: Annotated[Union[Literal["auto"], StrictInt], SizeWithUnit()] = Field(
         "auto",
-        description="of outputs of the golden run kept for that, in each process: auto (a quarter "
-        "of what is free, shared by workers), bytes, or a size such as 2 GiB",
+        description="of outputs of the golden run and data kept for that, in each process: auto (a "
+        "quarter of what is free, shared by workers), bytes, or a size such as 2 GiB",
     )
     sensitivity: Optional[Sensitivity] = Field(
         None, description="measure the accuracy drop per upset for each layer and bit"

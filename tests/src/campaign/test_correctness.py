@@ -11,6 +11,7 @@ from seu_plugin.analysis.images import TwoWay
 from seu_plugin.analysis.packed_bits import unpacked
 from seu_plugin.analysis.rows import TRIALS, read_rows
 from seu_plugin.campaign.correctness import Correctness, Images, Labelled, Scored, scores_of
+from seu_plugin.campaign.host_data import HostData
 from seu_plugin.campaign.outcomes import OutputRecorder
 from seu_plugin.errors import ConfigError
 
@@ -41,11 +42,16 @@ def second(batch):
     return batch[1]
 
 
+def watched(data, read=second):
+    host = HostData(data)
+    return host, Images(Labelled(host, read))
+
+
 def test_labels_are_watched_and_the_loader_is_as_before():
     data = loader()
     before, own = dict(vars(data)), type(data)
-    images = Images(Labelled(data, second))
-    with images.watching():
+    host, images = watched(data)
+    with host.golden(images.note):
         assert isinstance(data, own) and len(data) == 2
         golden = recorded(data, wrong=[1])
     assert type(data) is own and vars(data) == before
@@ -61,7 +67,7 @@ def test_labels_are_watched_and_the_loader_is_as_before():
 
 def test_the_loader_is_given_back_after_an_error():
     data = loader()
-    with pytest.raises(KeyError), Images(Labelled(data, second)).watching():
+    with pytest.raises(KeyError), HostData(data).golden():
         next(iter(data))
         raise KeyError
     assert type(data) is torch.utils.data.DataLoader
@@ -69,8 +75,8 @@ def test_the_loader_is_given_back_after_an_error():
 
 def test_architectures_are_told_apart():
     data = loader()
-    images = Images(Labelled(data, second))
-    with images.watching():
+    host, images = watched(data)
+    with host.golden(images.note):
         one, two = recorded(data), recorded(data, wrong=[2, 3])
     both = tuple(torch.cat(parts) for parts in zip(one, two))
     right = images.begin(PhaseOutcome(None, (100.0, 100 * 4 / 6)), both)
@@ -79,8 +85,8 @@ def test_architectures_are_told_apart():
 
 def test_labels_that_do_not_make_the_accuracy_are_not_believed():
     data = loader()
-    images = Images(Labelled(data, lambda batch: batch[1].flip(0)))
-    with images.watching():
+    host, images = watched(data, lambda batch: batch[1].flip(0))
+    with host.golden(images.note):
         golden = recorded(data)
     assert images.begin(PhaseOutcome(None, (100.0,)), golden) is None
     assert "do not make the accuracy" in images.why
@@ -96,8 +102,8 @@ def test_labels_that_do_not_make_the_accuracy_are_not_believed():
     ],
 )
 def test_what_is_not_known_is_said(data, read, told):
-    images = Images(Labelled(data, read))
-    with images.watching():
+    host, images = watched(data, read)
+    with host.golden(images.note):
         golden = recorded([(torch.eye(3), None)] if isinstance(data, list) else data)
     assert images.begin(PhaseOutcome(None, (100.0,)), golden) is None
     assert told in images.why
@@ -169,8 +175,8 @@ def test_scores_between_0_and_1_cover_other_images_too(tmp_path):
 
 def test_another_wrong_class_is_counted():
     data = loader()
-    images = Images(Labelled(data, second))
-    with images.watching():
+    host, images = watched(data)
+    with host.golden(images.note):
         golden = recorded(data, wrong=[1, 2, 3])
     assert images.begin(PhaseOutcome(None, (50.0,)), golden)
     hashes, classes, finite = golden
@@ -214,8 +220,8 @@ class OwnIterator:
 
 def test_a_loader_may_be_its_own_iterator():
     data = OwnIterator()
-    images = Images(Labelled(data, second))
-    with images.watching():
+    host, images = watched(data)
+    with host.golden(images.note):
         assert len(iter(data)) == 2
         golden = recorded(data, wrong=[1])
     assert type(data) is OwnIterator and len(list(data)) == 2
@@ -233,15 +239,15 @@ class Guarded(OwnIterator):
 
 
 def test_an_error_of_the_golden_run_is_not_blamed_on_the_watch():
-    with pytest.raises(KeyError) as caught, Images(Labelled([1], second)).watching():
+    with pytest.raises(KeyError) as caught, HostData([1]).golden():
         raise KeyError("of the host")
     assert caught.value.__context__ is None
 
 
 @pytest.mark.parametrize("data", [Indexed(), (n for n in range(3)), iter([1]), Guarded()])
 def test_loaders_that_cannot_be_watched_work_as_before(data):
-    own, images = type(data), Images(Labelled(data, second))
-    with images.watching():
+    own, (host, images) = type(data), watched(data)
+    with host.golden(images.note):
         assert len(list(data)) > 0
     assert type(data) is own
     assert images.begin(PhaseOutcome(None, (100.0,)), None) is None
@@ -250,8 +256,9 @@ def test_loaders_that_cannot_be_watched_work_as_before(data):
 
 def test_an_iterator_that_outlives_the_golden_run_is_watched_no_more():
     data = loader(batch_size=1)
-    source = Labelled(data, second)
-    with source.watching():
+    host = HostData(data)
+    source = Labelled(host, second)
+    with host.golden(source.note):
         left = iter(data)
         next(left)
     assert len(list(left)) == 5
@@ -261,8 +268,8 @@ def test_an_iterator_that_outlives_the_golden_run_is_watched_no_more():
 def test_images_of_a_trial_that_do_not_make_its_accuracy_are_not_believed():
     """A loader that shuffles by itself: the same accuracy, of other images."""
     data = loader()
-    images = Images(Labelled(data, second))
-    with images.watching():
+    host, images = watched(data)
+    with host.golden(images.note):
         golden = recorded(data)
     images.begin(PhaseOutcome(None, (100.0,)), golden)
     shuffled = tuple(part.flip(0) for part in golden)
@@ -289,8 +296,8 @@ def test_scores_of_a_poor_network_are_no_fraction(tmp_path):
 
 def test_outputs_that_are_not_finite_are_right_where_the_host_has_them_right():
     data = loader()
-    images = Images(Labelled(data, second))
-    with images.watching():
+    host, images = watched(data)
+    with host.golden(images.note):
         hashes, classes, finite = recorded(data)
     assert images.begin(PhaseOutcome(None, (100.0,)), (hashes, classes, finite))
     broken = classes.clone(), finite.clone()

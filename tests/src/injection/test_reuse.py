@@ -260,6 +260,14 @@ def test_without_room_nothing_is_reused():
     assert max(check_same(chain(), LAST, 71)) == 0.0
 
 
+def test_outputs_leave_the_rest_of_one_budget(monkeypatch):
+    monkeypatch.setattr("seu_plugin.injection.reuse.share_of_free_memory", lambda device: 1000)
+    reuse = Reuse(100)
+    reuse.kept.reserve(30)
+    assert reuse.left_on_cpu() == 70
+    assert Reuse(None, processes=2).left_on_cpu() == 500  # no outputs are kept
+
+
 def test_with_room_for_one_output_one_is_kept():
     model = chain()
     buffers = sum(b.numel() * b.element_size() for b in model.buffers())
