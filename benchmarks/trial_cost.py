@@ -166,7 +166,7 @@ def main() -> None:
         "_layer": ("network", "layers", "trials", "whole, s", "reuse, s", "ratio", *shares),
     }
     for table, rows in tables.items():
-        title = f"Trials of {options.images} images {table.strip('_')}"
+        title = f"Trials of {options.images} images{table.replace('_', ', by ')}"
         report(f"trial_cost{table}", options.device, title, columns[table], rows)
 
 
