@@ -38,7 +38,6 @@ CAMPAIGNS: Tuple[Tuple[str, Dict[str, Any], float], ...] = (
     ("5 BERs x 20 trials", GRID, 0.0),
     ("layer by layer, 5 trials each", LAYERS, 0.0),
     ("5 BERs x 20 trials", GRID, 1.0),
-    ("layer by layer, 5 trials each", LAYERS, 1.0),
 )
 
 
