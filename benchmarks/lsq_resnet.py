@@ -42,7 +42,7 @@ class QuanConv(nn.Conv2d):
         weight = self.quan_w_fn(self.weight, self.bits[0], is_activation=False)
         if self.bits[1] < 32:
             x = self.quan_a_fn(x, self.bits[1], is_activation=True)
-        return F.conv2d(x, weight, None, self.stride, self.padding)
+        return F.conv2d(x, weight, None, self.stride, self.padding, groups=self.groups)
 
 
 class QuanLinear(nn.Linear):

@@ -101,16 +101,75 @@ def campaign(rows: List[Row]) -> str:
     )
 
 
+TRIAL = ["all computed, ms", "with reuse, ms", "ratio", "of the sums", "work reused", "masked"]
+
+
+def one_trial(row: Row) -> List[str]:
+    """The columns of a trial's cost; the ratio of the medians, and that of the sums."""
+    return [
+        short(row["whole, ms"]),
+        short(row["reuse, ms"]),
+        f"{row['ratio']:.2f}",
+        f"{row['ratio of sums']:.2f}",
+        *(f"{100 * row[share]:.0f} %" for share in ("share reused", "share masked")),
+    ]
+
+
 def trial_cost(rows: List[Row]) -> str:
+    header = ["network", "upsets in the trial", *TRIAL, "kept, MB"]
     return table(
-        ["upsets in the trial", "all computed, ms", "with reuse, ms", "ratio", "work reused"],
+        header,
+        [[r["network"], f"{r['upsets']:,}", *one_trial(r), f"{r['kept, MB']:.0f}"] for r in rows],
+    )
+
+
+def trial_cost_memory(rows: List[Row]) -> str:
+    header = ["network", "MB an image", "upsets in the trial", *TRIAL, "kept, MB"]
+    return table(
+        header,
         [
             [
-                f"{r['upsets']:,}",
-                short(r["whole, ms"]),
-                short(r["reuse, ms"]),
+                r["network"],
+                str(r["MB an image"]),
+                str(r["upsets"]),
+                *one_trial(r),
+                f"{r['kept, MB']:.0f}",
+            ]
+            for r in rows
+        ],
+    )
+
+
+def trial_cost_layer(rows: List[Row]) -> str:
+    header = ["network", "layers", "trials", "all computed, s", "with reuse, s", "ratio"]
+    return table(
+        [*header, *TRIAL[-2:]],
+        [
+            [
+                r["network"],
+                str(r["layers"]),
+                str(r["trials"]),
+                f"{r['whole, s']:.1f}",
+                f"{r['reuse, s']:.1f}",
                 f"{r['ratio']:.2f}",
-                f"{100 * r['share reused']:.0f} %",
+                *(f"{100 * r[share]:.0f} %" for share in ("share reused", "share masked")),
+            ]
+            for r in rows
+        ],
+    )
+
+
+def campaign_reuse(rows: List[Row]) -> str:
+    header = ["campaign", "loading, ms an image", "all computed, s", "with reuse, s", "ratio"]
+    return table(
+        header,
+        [
+            [
+                r["campaign"],
+                f"{r['loading, ms an image']:.0f}",
+                f"{r['whole, s']:.1f}",
+                f"{r['reuse, s']:.1f}",
+                f"{r['ratio']:.2f}",
             ]
             for r in rows
         ],
@@ -130,7 +189,10 @@ TABLES: Dict[str, Callable[[List[Row]], str]] = {
     "forward": ratios,
     "training": ratios,
     "campaign": campaign,
+    "campaign_reuse": campaign_reuse,
     "trial_cost": trial_cost,
+    "trial_cost_memory": trial_cost_memory,
+    "trial_cost_layer": trial_cost_layer,
     "startup": startup,
 }
 

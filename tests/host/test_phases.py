@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 from seu_plugin.analysis.rows import read_rows
+from seu_plugin.analysis.trials import same
 
 
 def accuracy(output, name):
@@ -114,6 +115,25 @@ def test_a_campaign(trained, processes, workers):
     assert f"{rows['golden'].metrics[0]:.2f}" == f"{accuracy(single, 'golden'):.2f}"
     assert f"{rows['0.01:2'].metrics[0]:.2f}" == f"{accuracy(single, 'faulted'):.2f}"
     assert "report.html" in output and (folder / "report.html").exists()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_reuse_changes_no_row_of_a_campaign(trained, workers):
+    def results(reuse):
+        folder = trained.folder / f"reuse-{workers}-{reuse}"
+        plan = {"ber": [1e-5, 1e-3], "trials": 3, "threshold": "grid", "output": str(folder)}
+        plan.update(sensitivity={"by": "layer", "trials": 2}, workers=workers, threads=1)
+        stem = f"reuse{workers}{reuse}"
+        output = trained.evaluate(stem, {"campaign": {**plan, "reuse": reuse}})
+        rows = {row.trial.id: row for row in read_rows(folder / "trials.jsonl")[0]}
+        assert len(rows) == 1 + 6 + 2 * 21
+        return rows, output
+
+    (some, output), (none, _) = results(True), results(False)
+    assert some.keys() == none.keys()
+    assert all(same(some[name], none[name]) for name in none)
+    if workers == 1:  # workers do not tell how much they reused
+        assert re.search(r"[1-9]\d* % of the work of the trials was reused", output)
 
 
 def search(trained, stem, section):
