@@ -11,11 +11,11 @@ import json
 import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Dict, Mapping, Optional
+from typing import Any, Dict, Mapping, Optional, Sequence
 
 from ..errors import ConfigError
 from ..files import open_to_append, write_whole
-from .manifest import MANIFEST, check_same_campaign, read_manifest
+from .manifest import MANIFEST, check_same_campaign, read_manifest, together
 from .rows import TRIALS, read_rows
 from .trials import GOLDEN, TrialResult
 
@@ -57,7 +57,8 @@ class ResultStore:
             self._size = complete
             for result in rows:
                 self._take(result)
-            manifest = {**manifest, "started": there.get("started")}
+            old = {name: there[name] for name in ("started", "reused") if there.get(name)}
+            manifest = {**manifest, **old}
         elif self._size:
             raise ConfigError(f"output: {self.folder} has a {TRIALS} but no {MANIFEST}")
         write_whole(path, json.dumps(manifest, indent=2) + "\n")  # the plan may have grown
@@ -82,6 +83,14 @@ class ResultStore:
             ) from error
         self._size += len(row)
         self._take(result)
+
+    def note_reused(self, shares: Sequence[float]) -> None:
+        """Add to the manifest how much of the work of each of some trials was reused."""
+        if shares:
+            manifest = read_manifest(self.folder)
+            now = {"trials": len(shares), "share": sum(shares) / len(shares)}
+            manifest["reused"] = together([manifest.get("reused"), now])
+            write_whole(self.folder / MANIFEST, json.dumps(manifest, indent=2) + "\n")
 
     @property
     def _safe(self) -> str:

@@ -72,7 +72,7 @@ class TrialResult:
     classified right in the golden run (``right``), and those whose being so a trial changed
     (``changed``), as :func:`~.packed_bits.packed` writes them; ``wrong_to_wrong``: how many a trial
     gave another wrong class. ``reused``: how much of its work it took from the golden run, of 1; it
-    changes no result, and two results are compared without it."""
+    changes no result, and no row has it."""
 
     trial: Trial
     metrics: Tuple[float, ...]
@@ -97,6 +97,7 @@ class TrialResult:
     def row(self) -> Dict[str, Any]:
         """The JSON object of ``trials.jsonl``."""
         row = asdict(self)
+        del row["reused"]
         for name in ("residual", "corrected", "detected", "digest", *_LATER):
             if row[name] is None:  # not protected; not the golden run; drawn plainly
                 del row[name]
@@ -104,7 +105,7 @@ class TrialResult:
 
 
 #: Of rows that earlier versions did not write.
-_LATER = ("struck", "images", "right", "changed", "wrong_to_wrong", "reused")
+_LATER = ("struck", "images", "right", "changed", "wrong_to_wrong")
 
 
 def _same_bits(ours: Tuple[str, ...], theirs: Tuple[str, ...]) -> bool:

@@ -211,7 +211,7 @@ class Evaluation:
             seconds=time.perf_counter() - started,
             struck=struck,
             **_images(self.images.changed(outcome, outputs)),
-            reused=None if self.reuse is None else round(self.reuse.share, 4),
+            reused=None if self.reuse is None else self.reuse.share,
             **guarded,
         )
         return on_every_rank(result)[0]
