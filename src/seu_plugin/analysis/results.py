@@ -84,12 +84,16 @@ class ResultStore:
         self._size += len(row)
         self._take(result)
 
-    def note_reused(self, shares: Sequence[float]) -> None:
-        """Add to the manifest how much of the work of each of some trials was reused."""
-        if shares:
-            manifest = read_manifest(self.folder)
-            now = {"trials": len(shares), "share": sum(shares) / len(shares)}
+    def note(self, reused: Sequence[float], differs: Optional[str] = None) -> None:
+        """Add to the manifest how much of the work of each of some trials was ``reused``, and why
+        nothing is known of single images if data ``differs``."""
+        manifest = read_manifest(self.folder)
+        if reused:
+            now = {"trials": len(reused), "share": sum(reused) / len(reused)}
             manifest["reused"] = together([manifest.get("reused"), now])
+        if differs is not None:
+            manifest["images"] = f"not known: {differs}"
+        if reused or differs is not None:
             write_whole(self.folder / MANIFEST, json.dumps(manifest, indent=2) + "\n")
 
     @property

@@ -33,7 +33,7 @@ from .stopping import TOO_EARLY, stoppable
 #: Runs trials, in any order, and gives each one's result.
 Engine = Callable[[Sequence[Trial]], Iterable[TrialResult]]
 Say = Callable[[str], None]
-NoteReused = Callable[[Sequence[float]], None]
+Note = Callable[[Sequence[float], Optional[str]], None]
 
 #: Settings that decide what a trial gives.
 _IDENTITY = (
@@ -106,7 +106,8 @@ class CampaignRun:
         if extra and bits:
             self._say(f"protection adds {extra:,} bits to {bits:,} ({100 * extra / bits:.1f} %)")
         reused: List[float] = []  # of each trial that ran
-        with stoppable(self.stopped), self._results(golden) as (results, append, note_reused):
+        differs: Optional[str] = None
+        with stoppable(self.stopped), self._results(golden) as (results, append, note):
             self._kept, known = results, len(results)
             check_struck([*results.values()], population)
             if known:
@@ -120,7 +121,10 @@ class CampaignRun:
                         append(result)
                         progress.advance(result)
                         reused += [] if result.reused is None else [result.reused]
-            note_reused(reused)
+                        if differs is None and result.differs is not None:
+                            differs = result.differs
+                            self._say(f"{differs}; what becomes of single images is not known")
+            note(reused, differs)
         if sum(reused):
             share = 100 * sum(reused) / len(reused)
             self._say(f"{share:.0f} % of the work of the trials was reused from the golden run")
@@ -143,9 +147,9 @@ class CampaignRun:
     @contextmanager
     def _results(
         self, golden: TrialResult
-    ) -> Iterator[Tuple[Dict[str, TrialResult], Callable[[TrialResult], None], NoteReused]]:
-        """Results by trial id, what takes another, and what takes shares of work that was reused:
-        the store on rank 0, memory elsewhere."""
+    ) -> Iterator[Tuple[Dict[str, TrialResult], Callable[[TrialResult], None], Note]]:
+        """Results by trial id, what takes another, and what takes notes of the run: the store on
+        rank 0, memory elsewhere."""
         store: Optional[ResultStore] = None
         trouble: Optional[SeuError] = None
         if rank() == 0:
@@ -159,13 +163,13 @@ class CampaignRun:
             if shared[0] is not None:
                 raise shared[0]
             if store is not None:
-                yield store.results, store.append, store.note_reused
+                yield store.results, store.append, store.note
             else:
                 memory = shared[1]
                 yield (
                     memory,
                     lambda result: memory.update({result.trial.id: result}),
-                    lambda shares: None,
+                    lambda reused, differs: None,
                 )
         finally:
             if store is not None:
