@@ -31,6 +31,10 @@ MOST_CELLS = 1024
 Whole = Annotated[StrictInt, Field(ge=0, lt=1 << 63)]
 
 
+#: Of ``images``, before why.
+NOT_KNOWN = "not known: "
+
+
 class _Lenient(BaseModel):
     """Fields of later versions are kept, and not looked at."""
 

@@ -15,7 +15,7 @@ from typing import Any, Dict, Mapping, Optional, Sequence
 
 from ..errors import ConfigError
 from ..files import open_to_append, write_whole
-from .manifest import MANIFEST, check_same_campaign, read_manifest, together
+from .manifest import MANIFEST, NOT_KNOWN, check_same_campaign, read_manifest, together
 from .rows import TRIALS, read_rows
 from .trials import GOLDEN, TrialResult
 
@@ -58,6 +58,8 @@ class ResultStore:
             for result in rows:
                 self._take(result)
             old = {name: there[name] for name in ("started", "reused") if there.get(name)}
+            if str(there.get("images")).startswith(NOT_KNOWN) and rows:
+                old["images"] = there["images"]  # of the rows that are there
             manifest = {**manifest, **old}
         elif self._size:
             raise ConfigError(f"output: {self.folder} has a {TRIALS} but no {MANIFEST}")
@@ -92,7 +94,7 @@ class ResultStore:
             now = {"trials": len(reused), "share": sum(reused) / len(reused)}
             manifest["reused"] = together([manifest.get("reused"), now])
         if differs is not None:
-            manifest["images"] = f"not known: {differs}"
+            manifest["images"] = f"{NOT_KNOWN}{differs}"
         if reused or differs is not None:
             write_whole(self.folder / MANIFEST, json.dumps(manifest, indent=2) + "\n")
 

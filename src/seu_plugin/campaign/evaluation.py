@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import torch
 from torch import nn
@@ -23,7 +23,8 @@ from ..quantizers.names import unwrap
 from ..settings.injection import InjectionSettings
 from .correctness import Changed, Correctness, Images
 from .host_data import HostData
-from .outcomes import GoldenDigest, OutputRecorder, Recorded, compare
+from .outcomes import GoldenDigest, OutputRecorder, Recorded, check_metrics, compare
+from .reuse_check import Ran, ReuseCheck
 from .run_state import Calibrations, RunState
 from .sampling import conditional_memory
 from .stored import Stored
@@ -58,6 +59,7 @@ class Evaluation:
         self._run = run
         self.injector = FaultInjector.from_settings(model, settings)
         self.reuse = reuse if settings.targets == ("weights",) else None
+        self.check = None if self.reuse is None else ReuseCheck(self.reuse)
         self.seed = self.injector.seed
         self.calibrations = Calibrations(model)
         self._recorder = OutputRecorder() if outcomes else None
@@ -147,14 +149,16 @@ class Evaluation:
         if golden is None or self._before is None:
             raise InjectionError("a trial needs the golden run first")
         struck: Optional[Tuple[Tuple[int, int], ...]] = None
+        given: Tuple[Any, ...]
         if trial.ber is not None:
             # Where it is certain that something is dangerous, plain trials are of the same law.
             if self.conditional is not None and self.conditional.population.chance(trial.ber) < 1.0:
                 drawn = self.conditional.draw(trial.ber, trial.number)
                 struck = tuple((units, cells) for units, cells in drawn.struck)
-                self.injector.start_trial(trial.number, 0.0, drawn.maps)
+                given = (trial.number, 0.0, drawn.maps)
             else:
-                self.injector.start_trial(trial.number, trial.ber)
+                given = (trial.number, trial.ber)
+            self.injector.start_trial(*given)
             unread = self._nothing_wrong() if self._is_static() else None
             if unread is not None:
                 return TrialResult(
@@ -169,20 +173,8 @@ class Evaluation:
                     **_images(self.images.unchanged()),
                 )
         else:
-            self.injector.start_trial(
-                trial.number, 0.0, place_trial(trial, self.stored.memory, self.seed)
-            )
-        self._before.restore()
-        self.calibrations.rewind()
-        if self._recorder is not None:
-            self._recorder.clear()
-        if self.reuse is not None and self._is_static():
-            self.reuse.trial()
-        try:
-            with self.data.trial(trial.id):
-                outcome = self._run()
-        finally:
-            self._watch_nothing()
+            given = (trial.number, 0.0, place_trial(trial, self.stored.memory, self.seed))
+        outcome, outputs, reused = self._evaluated(trial.id, given)
         check_metrics(outcome.metrics, f"trial {trial.id}", len(golden.metrics))
         self.injector.check_trial()
         check_ranks_agree(self.injector.statistics())
@@ -194,7 +186,6 @@ class Evaluation:
                 name: sum(getattr(s, name) for s in sites if s.name in weights)
                 for name in ("residual", "corrected", "detected")
             }
-        outputs = None if self._recorder is None else self._recorder.taken()
         outcomes = compare(self._outputs, outputs)
         differs = next(filter(None, on_every_rank(self.data.differs)), None)
         if differs is not None:
@@ -212,10 +203,34 @@ class Evaluation:
             struck=struck,
             **_images(self.images.changed(outcome, outputs)),
             differs=differs,
-            reused=None if self.reuse is None else self.reuse.share,
+            reused=reused,
             **guarded,
         )
         return on_every_rank(result)[0]
+
+    def _evaluated(self, trial: str, given: Tuple[Any, ...]) -> Ran:
+        """One run of the host; ``given``: arguments of ``start_trial``."""
+        before = self._before
+        assert before is not None
+
+        def run(reuses: bool) -> Ran:
+            self.injector.start_trial(*given)
+            before.restore()
+            self.calibrations.rewind()
+            if self._recorder is not None:
+                self._recorder.clear()
+            if reuses and self.reuse is not None:
+                self.reuse.trial()
+            try:
+                with self.data.trial(trial):
+                    outcome = self._run()
+            finally:
+                self._watch_nothing()
+            return Ran(outcome, None if self._recorder is None else self._recorder.taken())
+
+        if self.reuse is None or self.check is None or not self._is_static():
+            return run(False)
+        return self.check.run(trial, run)
 
     def calibrate(self, run: Run) -> PhaseOutcome:
         """BatchNorm as the golden run calibrated it; what that reads, no trial does."""
@@ -262,21 +277,6 @@ def _images(found: Optional[Changed]) -> Dict[str, Any]:
     if found is None:
         return {}
     return {"changed": found.images, "wrong_to_wrong": found.wrong_to_wrong}
-
-
-def check_metrics(metrics: Sequence[float], run: str, number: Optional[int] = None) -> None:
-    """Raise ConfigError unless all are accuracies in percent, and ``number`` of them."""
-    if number is not None and len(metrics) != number:
-        raise ConfigError(
-            f"campaign: {run} gave {len(metrics)} accuracies and the golden run {number}; both "
-            "must evaluate the same"
-        )
-    for metric in metrics:
-        if not 0.0 <= metric <= 100.0:
-            raise ConfigError(
-                f"campaign: {run} gave {metric!r}; an accuracy must be a number in 0 ... 100 "
-                "(percent), also where outputs are NaN"
-            )
 
 
 def digest_of(model: nn.Module) -> str:

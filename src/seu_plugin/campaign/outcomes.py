@@ -8,7 +8,7 @@ from typing import Any, List, Optional, Sequence, Tuple
 import torch
 
 from ..analysis.trials import Outcomes
-from ..errors import InjectionError
+from ..errors import ConfigError, InjectionError
 from ..injection.devices import on_every_rank
 
 #: For each image: hash of its outputs, top-1 class, whether all are finite.
@@ -113,3 +113,18 @@ def _powers(n: int) -> torch.Tensor:
         value = value * 0xD6E8FEB86659FD93 % (1 << 64)
         values.append(value - (1 << 64) if value >> 63 else value)
     return torch.tensor(values, dtype=torch.int64)
+
+
+def check_metrics(metrics: Sequence[float], run: str, number: Optional[int] = None) -> None:
+    """Raise ConfigError unless all are accuracies in percent, and ``number`` of them."""
+    if number is not None and len(metrics) != number:
+        raise ConfigError(
+            f"campaign: {run} gave {len(metrics)} accuracies and the golden run {number}; both "
+            "must evaluate the same"
+        )
+    for metric in metrics:
+        if not 0.0 <= metric <= 100.0:
+            raise ConfigError(
+                f"campaign: {run} gave {metric!r}; an accuracy must be a number in 0 ... 100 "
+                "(percent), also where outputs are NaN"
+            )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
@@ -112,7 +112,10 @@ class CampaignRun:
             check_struck([*results.values()], population)
             if known:
                 self._say(f"{self.folder} has {known:,} trials already: only others are run")
-            with CampaignProgress(self._say, quiet=rank() != 0) as progress:
+            with (
+                noted(lambda: note(reused, differs)),
+                CampaignProgress(self._say, quiet=rank() != 0) as progress,
+            ):
                 plan = (self.campaign, self.bers, self.strata, golden, results, population, highest)
                 for batch in batches(*plan):
                     missing = [trial for trial in batch.trials if trial.id not in results]
@@ -124,7 +127,6 @@ class CampaignRun:
                         if differs is None and result.differs is not None:
                             differs = result.differs
                             self._say(f"{differs}; what becomes of single images is not known")
-            note(reused, differs)
         if sum(reused):
             share = 100 * sum(reused) / len(reused)
             self._say(f"{share:.0f} % of the work of the trials was reused from the golden run")
@@ -202,6 +204,18 @@ class CampaignRun:
             "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             **self._about,
         }
+
+
+@contextmanager
+def noted(note: Callable[[], None]) -> Iterator[None]:
+    """``note`` is called at the end, also if that is an error."""
+    try:
+        yield
+    except BaseException:
+        with suppress(SeuError):  # the error in flight says more
+            note()
+        raise
+    note()
 
 
 def of_mode(campaign: CampaignSettings, settings: InjectionSettings) -> CampaignSettings:

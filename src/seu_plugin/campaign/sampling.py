@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, List, Mapping, Optional, Sequence
 
+from ..analysis.manifest import NOT_KNOWN
 from ..analysis.threshold_search import HIGHEST
 from ..errors import ConfigError
 from ..faults.conditional import ConditionalMemory
@@ -47,7 +48,7 @@ def described(
     memory: Optional[ConditionalMemory], why_plain: Optional[str], why_no_images: Optional[str]
 ) -> Mapping[str, Any]:
     """For the manifest."""
-    images = {"images": "known" if why_no_images is None else f"not known: {why_no_images}"}
+    images = {"images": "known" if why_no_images is None else f"{NOT_KNOWN}{why_no_images}"}
     if memory is None:
         return {"sampling": f"plain: {why_plain}", **images}
     found = memory.population

@@ -68,7 +68,17 @@ class WatchedLoader:
         def __iter__(loader: Any) -> Any:
             return self._iterate(lambda: real(loader))
 
-        return type(own.__name__, (own,), {"__iter__": __iter__, "__module__": own.__module__})
+        def __reduce_ex__(loader: Any, protocol: Any) -> Any:
+            """For copies, which are of the own class."""
+            derived = type(loader)
+            object.__setattr__(loader, "__class__", own)
+            try:
+                return loader.__reduce_ex__(protocol)
+            finally:
+                object.__setattr__(loader, "__class__", derived)
+
+        changed = {"__iter__": __iter__, "__reduce_ex__": __reduce_ex__}
+        return type(own.__name__, (own,), {**changed, "__module__": own.__module__})
 
 
 def _really(start: Start) -> Any:

@@ -86,6 +86,11 @@ class GoldenForward:
         self.uses: List[Tuple[int, Any, int]] = []
         self._places: List[int] = []
         self.seconds = 0.0
+        self._whole = 0.0  # seconds of the forward that the calls are of, if they are shared
+
+    def spent(self, call: Call) -> float:
+        """Seconds of this forward that a call took."""
+        return call.seconds * self.seconds / self._whole if self._whole else call.seconds
 
     def use(self, place: int, exposed: Any, width: int) -> None:
         """The ``place``-th call asks for the weight of a site."""
@@ -104,14 +109,17 @@ class GoldenForward:
             return False
         return 10 * changed[0] <= uses[-1]
 
-    def share(self, other: GoldenForward) -> None:
+    def share(self, other: GoldenForward) -> bool:
         """Hold the calls of ``other`` in place of equal ones, so that many forwards take no more
-        memory than one."""
-        if (self.uses, self.begun, self._told()) == (other.uses, other.begun, other._told()):
+        memory than one; whether they are equal."""
+        same = (self.uses, self.begun, self._told()) == (other.uses, other.begun, other._told())
+        if same:
             self.calls, self.begun = other.calls, other.begun
+            self._whole = other._whole or other.seconds
             if self.tensors.entries is other.tensors.entries:
                 self.looked_at = other.looked_at
             self.uses, self._places = other.uses, other._places
+        return same
 
     def _told(self) -> List[Any]:
         return [(m, None if call is None else call.told()) for m, call in self.calls.items()]
@@ -239,6 +247,8 @@ class Recording:
         before: int,
         inside: int,
     ) -> None:
+        if any(tensor.requires_grad for tensor in tensors):
+            self.spoilt = True  # its graph can be gone through once
         if not self._kept.wants(module) or self.forward.calls[module] is None:
             return
         uncounted = None in [version(tensor) for tensor in tensors]

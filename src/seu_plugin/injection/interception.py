@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from contextlib import nullcontext
 from typing import Any, ContextManager, List, Optional, Sequence
 
@@ -128,11 +129,24 @@ class _LayerForward(TakenForward):
 
 
 class _UnitForward(TakenForward):
-    """A module without a site of its own, whose output may be that of the golden run."""
+    """A module without a site of its own, whose output may be that of the golden run. To whoever
+    looks at it, it is the method that it stands for."""
 
     def __init__(self, module: nn.Module, hold: Hold, reuse: Reuse) -> None:
         super().__init__(module, hold)
         self._reuse = reuse
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        return inspect.signature(self.original)
+
+    @property
+    def __func__(self) -> Any:
+        return getattr(self.original, "__func__", self.original)
+
+    @property
+    def __self__(self) -> Any:
+        return getattr(self.original, "__self__", self.module)
 
     def run(self, *args: Any, **kwargs: Any) -> Any:
         return self._reuse.call(self.module, self.original, args, kwargs)

@@ -7,7 +7,7 @@ from typing import Callable, Dict, Hashable, List, Optional, Tuple
 import torch
 from torch import nn
 
-from .same_bits import copied, counted_copies, memory_of, version
+from .same_bits import copied, counted_copies, may_be_copied, memory_of, version
 
 Tensors = Tuple[torch.Tensor, ...]
 Key = Tuple[int, nn.Module]  # the forward of the evaluation, and the module
@@ -78,7 +78,10 @@ class Kept:
     def add_copy(
         self, forward: int, module: nn.Module, tensors: Tensors, single: bool, gain: float
     ) -> bool:
-        """As :meth:`add`, of a copy, which is made once there is room for it."""
+        """As :meth:`add`, of a copy, which is made once there is room for it; False also where a
+        copy could be told from the output."""
+        if not may_be_copied(tensors):
+            return False
         several = {id(tensor): tensor for tensor in tensors}.values()
         nbytes = sum(tensor.numel() * tensor.element_size() for tensor in several)
         if not self._room_for(module, gain, nbytes, lambda: nbytes):

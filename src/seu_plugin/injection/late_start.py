@@ -71,7 +71,7 @@ class LateStart:
         self._position = max(self._position, call.end)
         if changed and call.end == call.begin + 1:
             self._tries = TRIES
-        if not self._over and call.repeatable:
+        if not self._over and (call.repeatable or (same and self._precedes(call))):
             self._note(call, output, same, kept)
         return output
 
@@ -90,10 +90,14 @@ class LateStart:
         return any(self._names.of(value) is not None for value in args) or not args
 
     def _sees_golden(self, call: Call, arguments: Arguments) -> bool:
-        if self._first is None or call.end <= self._first:
-            return True
         named = [self._names.of(tensor) for tensor in arguments.tensors]
+        if self._precedes(call):
+            return all(was in (None, now) for was, now in zip(call.inputs, named))
         return None not in named and named == call.inputs
+
+    def _precedes(self, call: Call) -> bool:
+        """Whether it is over before anything may be changed."""
+        return self._first is None or call.end <= self._first
 
     def _given_back(self, call: Call, kept: Output) -> Any:
         for _, exposed, width in self._golden.uses_in(call):
@@ -101,7 +105,7 @@ class LateStart:
         given = kept.given()
         self._name(call, given)
         self._position = call.end
-        self.skipped += call.seconds
+        self.skipped += self._golden.spent(call)
         return given[0] if kept.single else given
 
     def _note(self, call: Call, output: Any, same: bool, kept: Optional[Output]) -> None:

@@ -24,6 +24,8 @@ from .unit_state import ModelState, Tensors, attributes, generators
 Run = Callable[..., Any]
 #: How many times as long as to look at its tensors once the golden run must take.
 WORTH = 5.0
+#: Bytes, about, of what is noted of a tensor of the model, and of a call, in one forward.
+OF_A_TENSOR, OF_A_CALL = 300, 1000
 _CPU = torch.device("cpu")
 
 
@@ -51,7 +53,9 @@ class Reuse:
         self._mode, self._next = "", 0
         self._cloned: Optional[Set[nn.Module]] = None
         self._last: Optional[Tensors] = None
-        self._judged = False
+        self._judged, self._as_before = False, True
+        self.repeats = True  # no buffer was seen to change, and no random number to be drawn
+        self._attributes: List[Any] = []
         self.skipped = self.seconds = 0.0
 
     def attach(self, root: nn.Module, exposed: Sequence[Any]) -> ModulesSeen:
@@ -87,7 +91,7 @@ class Reuse:
             self._state.differing(golden[0].tensors, True, self._looked_at(golden[0]))
             watching = time.perf_counter() - began
             if sum(one.seconds for one in golden) < WORTH * watching:
-                self._give_up()
+                self.give_up()
 
     def _looked_at(self, golden: GoldenForward) -> List[int]:
         """Places of all tensors but those of BatchNorms that are not called, of which a model of
@@ -116,7 +120,7 @@ class Reuse:
     @property
     def share(self) -> float:
         """Of the work of the trial so far, what was reused: by the golden run's time of it."""
-        return self.skipped / self.seconds if self.seconds else 0.0
+        return min(self.skipped / self.seconds, 1.0) if self.seconds else 0.0
 
     def used(self, exposed: Any, width: int) -> None:
         """A layer asks for its clean weight."""
@@ -175,10 +179,14 @@ class Reuse:
         tensors = self._state.taken(self._last)
         fresh = [v for k, v in tensors.values.items() if not _shared(self._last, k, v)]
         nbytes = sum(value.numel() * value.element_size() for value in fresh)
+        if self._last is not None and tensors is not self._last:  # as in each forward after it
+            nbytes += OF_A_TENSOR * len(tensors.entries)
         if not (key.complete and self._state.plain and self.kept.reserve(nbytes)):
             return run(*args, **kwargs)
         self._last = tensors
         before, drawn = attributes(self._state.modules), generators(device)
+        if number == 0:
+            self._attributes = before
         golden = GoldenForward(key, context(device), tensors, drawn, self._training())
         words = sum(exposed.site.words for exposed in self._exposed)
         cloned = self._cloned if number == 0 else self._written
@@ -191,7 +199,7 @@ class Reuse:
         self._written |= live.written_later(output)
         golden.draws = generators(device) != drawn
         if attributes(self._state.modules) != before:
-            self._give_up()  # a module that keeps what another may read: no call is known to repeat
+            self.give_up()  # a module that keeps what another may read: no call is known to repeat
         elif live.spoilt or not self._settled(golden, number, tensors):
             self._forget(number)
         else:
@@ -199,8 +207,10 @@ class Reuse:
             if not golden.draws:
                 golden.generators = None
             for last in self._golden[max(number - 1, 0) : number]:
-                if last is not None:
-                    golden.share(last)
+                shared = last is not None and golden.share(last)
+                if not (shared or self.kept.reserve(OF_A_CALL * len(golden.calls))):
+                    self._golden[number] = None
+                    self._forget(number)
         return output
 
     def _settled(self, golden: GoldenForward, number: int, tensors: Tensors) -> bool:
@@ -211,6 +221,7 @@ class Reuse:
         if stateful is None:
             return False
         training = {owner[module] for module in golden.training} & {*golden.begun}
+        self.repeats = self.repeats and not (stateful or golden.draws)
         left_out = golden.without({owner[module] for module in stateful} | training)
         for module in left_out or ():
             if self.kept.find(number, module) is not None:
@@ -219,7 +230,9 @@ class Reuse:
 
     def _replayed(self, number: int, arguments: Arguments, run: Run, args: Any, kwargs: Any) -> Any:
         golden = self._golden[number] if number < len(self._golden) else None
-        if golden is None:
+        if number == 0:
+            self._as_before = attributes(self._state.modules) == self._attributes
+        if golden is None or not self._as_before:
             return run(*args, **kwargs)
         self.seconds += golden.seconds
         device = device_of(arguments.tensors)
@@ -256,7 +269,7 @@ class Reuse:
     def _training(self) -> Set[nn.Module]:
         return {module for module in self._state.modules if module.training}
 
-    def _give_up(self) -> None:
+    def give_up(self) -> None:
         """Reuse nothing in this campaign."""
         self._off = True
         self.kept = Kept(0)

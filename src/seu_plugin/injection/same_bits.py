@@ -21,6 +21,24 @@ def is_plain(tensor: torch.Tensor) -> bool:
     )
 
 
+def is_bare(tensor: torch.Tensor) -> bool:
+    """Whether ``tensor`` is plain, and nobody has put an attribute on it."""
+    return is_plain(tensor) and not vars(tensor)
+
+
+def may_be_copied(tensors: Sequence[torch.Tensor]) -> bool:
+    """Whether :func:`copied` gives tensors that nobody can tell from these: dense, each in memory
+    of its own."""
+    several = list({id(tensor): tensor for tensor in tensors}.values())
+    if len({memory_of(tensor)[0] for tensor in several}) < len(several):
+        return False
+    return all(
+        not tensor.storage_offset()
+        and torch.empty_like(tensor, device="meta").stride() == tensor.stride()
+        for tensor in several
+    )
+
+
 def version(tensor: torch.Tensor) -> Optional[int]:
     """How often ``tensor`` was written to; None of one made in inference mode, which does not
     count."""
@@ -87,7 +105,7 @@ class Arguments:
         found: List[Any] = [len(args), *kwargs]
         for value in (*args, *kwargs.values()):
             if isinstance(value, torch.Tensor):
-                if not is_plain(value):
+                if not is_bare(value):
                     return
                 self.tensors.append(value)
                 found.append(form(value))
@@ -101,6 +119,6 @@ class Arguments:
 def outputs_of(output: Any) -> Optional[Tuple[torch.Tensor, ...]]:
     """The tensors of one plain tensor or a tuple of them; None of anything else."""
     several = output if type(output) is tuple else (output,)
-    if all(isinstance(one, torch.Tensor) and is_plain(one) for one in several):
+    if all(isinstance(one, torch.Tensor) and is_bare(one) for one in several):
         return several
     return None

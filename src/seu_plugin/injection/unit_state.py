@@ -4,6 +4,8 @@ the generators of random numbers."""
 from __future__ import annotations
 
 import random
+from collections import deque
+from types import SimpleNamespace
 from typing import Any, Collection, Dict, List, Optional, Sequence, Set, Tuple
 
 import numpy as np
@@ -12,7 +14,9 @@ from torch import nn
 
 from .same_bits import counted_copies, form, is_plain, same_bits, version
 
-_LEFT_OUT = {"_parameters", "_buffers", "_modules", "training", "forward"}
+_LEFT_OUT = {"_parameters", "_buffers", "training", "forward"}
+#: Bytes of an array that is compared by value.
+SMALL = 1 << 16
 
 
 def generators(device: torch.device) -> Tuple[Any, ...]:
@@ -26,8 +30,8 @@ def generators(device: torch.device) -> Tuple[Any, ...]:
 
 
 def attributes(modules: List[nn.Module]) -> List[Dict[str, Any]]:
-    """What each module holds besides tensors and modules, to be compared later: values where they
-    are plain, what is in a list, a dict or a set, else which object."""
+    """What each module holds besides parameters and buffers, hooks and modules included, to be
+    compared later: values where they are plain, what is in a list or a dict, else which object."""
     return [
         {name: _known(value) for name, value in vars(module).items() if name not in _LEFT_OUT}
         for module in modules
@@ -59,10 +63,14 @@ def _known(value: Any, depth: int = 3) -> Any:
         return value.getstate()
     # The published host's quantizer makes the same dict anew in each forward
     # (quan/quantizer/lsq.py, bit_mapping).
-    if depth and type(value) is dict:
-        pairs = value.items()
-        return dict, [(_known(key, depth - 1), _known(one, depth - 1)) for key, one in pairs]
-    if depth and type(value) in (list, tuple, set):
+    if isinstance(value, np.ndarray) and value.nbytes <= SMALL and not value.dtype.hasobject:
+        return value.dtype, value.shape, value.tobytes()
+    if depth and isinstance(value, SimpleNamespace):
+        value = vars(value)
+    if depth and isinstance(value, dict):
+        pairs = list(value.items())
+        return type(value), [(_known(key, depth - 1), _known(one, depth - 1)) for key, one in pairs]
+    if depth and isinstance(value, (list, tuple, set, deque)):
         return type(value), [_known(one, depth - 1) for one in value]
     return _Itself(value)
 

@@ -1,5 +1,6 @@
 """A host's loader: read by the golden run and the first trial, and given again where it repeats."""
 
+import copy
 import errno
 import json
 import os
@@ -18,6 +19,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 import toy
 from rfquant_hooks.contract import Phase, PhaseOutcome
 from seu_plugin.analysis.folders import summary_of
+from seu_plugin.analysis.manifest import read_manifest
 from seu_plugin.analysis.rows import TRIALS
 from seu_plugin.campaign.data_passes import Replayed
 from seu_plugin.campaign.host_data import HostData
@@ -208,6 +210,53 @@ def test_the_report_of_data_that_do_not_repeat_themselves_has_no_interval_over_i
     assert all(row.drop_two_way_interval is None and row.outcomes is None for row in summary.bers)
     page = (tmp_path / "report.html").read_text()
     assert "which no interval here covers (the host&#39;s DataLoader does not repeat itself" in page
+
+
+def test_that_data_do_not_repeat_themselves_is_known_when_the_campaign_goes_on(tmp_path):
+    for _ in range(2):
+        own = np.random.default_rng(0)
+        campaign(tmp_path, loader(lambda image, own=own: image + float(own.random())))
+        assert "does not repeat itself" in read_manifest(tmp_path)["images"]
+
+
+def test_an_iterator_that_the_host_keeps_is_told(tmp_path, capsys):
+    kept = []
+
+    class Endless(OfMine):
+        def __iter__(self):
+            while True:
+                yield from super().__iter__()
+
+    class KeptIterator(Host):
+        def evaluated(self):
+            kept[:] = kept or [iter(self.data)]
+            inputs, labels = next(kept[0])
+            return 100.0 * float((self.model(inputs).argmax(1) == labels).float().mean())
+
+    plan = {"ber": 1e-1, "trials": 3, "threshold": "grid", "output": str(tmp_path)}
+    KeptIterator(Runtime(parse_section({"seed": 1, "campaign": plan})), Endless()).validate()
+    assert "begins 0 passes, and the golden run 1" in capsys.readouterr().out
+    assert all("changed" not in row for row in rows(tmp_path))
+
+
+def test_a_copy_of_the_loader_is_of_its_own_class(tmp_path):
+    data, made = loader(), []
+    campaign(tmp_path, data, each=lambda *batch: made.append(copy.deepcopy(data)) or False)
+    assert made and {type(one) for one in made} == {DataLoader}
+
+
+def test_a_campaign_that_is_stopped_has_noted_what_it_knows(tmp_path):
+    own, trials = np.random.default_rng(0), []
+
+    def stop(*batch):
+        trials.append(0)
+        if len(trials) > 3 * 4:
+            raise KeyboardInterrupt
+
+    noisy = loader(lambda image: image + float(own.random()))
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        campaign(tmp_path, noisy, each=stop)
+    assert "does not repeat itself" in read_manifest(tmp_path)["images"]
 
 
 def test_another_number_of_batches_is_told(tmp_path, capsys):

@@ -2,6 +2,8 @@
 
 import copy
 import dataclasses
+import inspect
+import time
 from unittest import mock
 
 import pytest
@@ -168,6 +170,8 @@ def run(model, trials, reuse=None, under=torch.no_grad, **section):
     asked = parse_section({"ber": 0.0, "seed": 3, **section})
     shares = []
     with Evaluation(work.model, work, asked, reuse=reuse) as evaluation:
+        if evaluation.check is not None:
+            evaluation.check.left = 0  # what is reused is looked at, not what is made good
         rows = [evaluation.golden()]
         for trial in trials:
             rows.append(evaluation.trial(trial))
@@ -225,6 +229,120 @@ def test_an_attribute_that_is_set_to_the_same_again_is_no_change():
     model = chain(Mapping())
     model(torch.rand(IMAGES, FEATURES))
     assert min(check_same(model, LAST, ROOM)) > 0.0
+
+
+class Chunk(nn.Module):
+    """Gives a part of wider memory, or two tensors of which one is a view of the other."""
+
+    def __init__(self, aliased):
+        super().__init__()
+        self.aliased = aliased
+
+    def forward(self, x):
+        y = torch.cat((x, x + 1.0), 1) * 1.5
+        return (y, y[:, :FEATURES]) if self.aliased else y.chunk(2, 1)
+
+
+class Whole(nn.Module):
+    """A network whose own code uses what :class:`Chunk` gives, and writes into it."""
+
+    def __init__(self, aliased):
+        super().__init__()
+        self.before, self.chunk = chain(nn.ReLU(inplace=True)), Chunk(aliased)
+        self.last = chain()
+
+    def forward(self, x):
+        one, other = self.chunk(self.before(x))
+        strides = float(sum(one.stride()))
+        one.mul_(2.0)
+        return self.last(other * strides)
+
+
+@pytest.mark.parametrize("aliased", [True, False])
+@pytest.mark.parametrize("under", [torch.no_grad, torch.inference_mode])
+def test_outputs_that_a_copy_is_not_like_are_computed(aliased, under):
+    trials = [Trial(n, site="last.3", placed=1) for n in range(3)]
+    check_same(Whole(aliased).eval(), trials, ROOM, under=under)
+
+
+def test_an_attribute_of_a_tensor_is_not_lost():
+    class Scaled(nn.Module):
+        def forward(self, x):
+            x = x * 1.5
+            x.scale = 2.0
+            return x
+
+    class Reads(nn.Module):
+        def forward(self, x):
+            return x * x.scale
+
+    trials = [Trial(n, site="5", placed=1) for n in range(4)]
+    check_same(chain(nn.ReLU(inplace=True), Scaled(), Reads()), trials, ROOM)
+
+
+def test_the_share_is_of_what_each_forward_took():
+    class SlowAtFirst(nn.Module):
+        calls = 0
+
+        def forward(self, x):
+            SlowAtFirst.calls += 1
+            if SlowAtFirst.calls % 2:
+                time.sleep(0.03)
+            return x * 1.5
+
+    shares = check_same(chain(SlowAtFirst()), LAST, ROOM)
+    assert 0.0 < min(shares) <= max(shares) <= 1.0
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_hook_that_came_after_the_golden_run_ends_reuse(before):
+    def hook(module, args, output=None):
+        return args[0] * 2.0 if before else output * 2.0
+
+    rows = []
+    for reuse in (None, Reuse(ROOM)):
+        model = chain()
+        work = Work(model, list(torch.rand(2, IMAGES, FEATURES, generator=torch.manual_seed(0))))
+        with Evaluation(model, work, parse_section({"ber": 0.0, "seed": 3}), reuse=reuse) as made:
+            made.golden()
+            register = "register_forward_pre_hook" if before else "register_forward_hook"
+            getattr(model[1], register)(hook)
+            rows.append([made.trial(trial).metrics for trial in LAST])
+            rows.append(work.outputs)
+    assert rows[0] == rows[2] and all(map(torch.equal, rows[1], rows[3]))
+
+
+def test_a_graph_that_may_be_gone_through_once_is_not_kept():
+    class Learns(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.factor = [torch.ones((), requires_grad=True)]
+
+        def forward(self, x):
+            return x * self.factor[0]
+
+    model = chain(Learns())
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    assert max(check_same(model, LAST, ROOM, under=torch.enable_grad)) == 0.0
+
+
+def test_a_module_that_is_watched_shows_its_own_forward():
+    class Asked(nn.Module):
+        def forward(self, x, mask=None):
+            return x
+
+    class Asks(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.one = Asked()
+
+        def forward(self, x):
+            assert self.one.forward.__func__ is Asked.forward
+            assert self.one.forward.__self__ is self.one
+            return x + ("mask" in inspect.signature(self.one.forward).parameters)
+
+    check_same(chain(Asks()), LAST, ROOM)
 
 
 def test_where_all_is_upset_nothing_is_watched():
@@ -421,6 +539,8 @@ def test_architectures_that_take_turns_and_batch_norm_calibrated(calibration):
         }
         section = parse_section(section)
         with Evaluation(model, validate, section, reuse=reuse) as evaluation:
+            if evaluation.check is not None:
+                evaluation.check.left = 0
             evaluation.golden()
             found = []
             for number in range(8):
