@@ -20,6 +20,7 @@ from seu_plugin.analysis.folders import merged, summary_of
 from seu_plugin.analysis.manifest import read_manifest
 from seu_plugin.analysis.rows import TRIALS, read_rows
 from seu_plugin.analysis.trials import same
+from seu_plugin.campaign import reuse_check
 from seu_plugin.errors import ConfigError, InjectionError, SiteError
 from seu_plugin.injection import reuse
 from seu_plugin.report.files import write_report
@@ -339,6 +340,7 @@ def test_rows_with_and_without_reuse_are_the_same(tmp_path, capsys, monkeypatch,
 
 def test_the_page_says_what_share_of_the_work_was_reused(tmp_path, monkeypatch):
     monkeypatch.setattr(reuse, "WORTH", 0.0)
+    monkeypatch.setattr(reuse_check, "CHECKED", 0)
     for trials in (3, 6):  # the second run adds to what the first has noted
         campaign(tmp_path, ber=1e-3, trials=trials, threshold="grid").run()
         noted = read_manifest(tmp_path)["reused"]
