@@ -11,8 +11,10 @@ import toy
 from seu_plugin import FaultInjector
 from seu_plugin.errors import SiteError
 from seu_plugin.fields import LayerSelection
+from seu_plugin.quantizers.adapters.rfquant import RFQuantSite
+from seu_plugin.quantizers.grid import checked_width
 from seu_plugin.quantizers.names import clean_name, unwrap
-from seu_plugin.quantizers.sites import Site, all_sites, checked_width, select_sites
+from seu_plugin.quantizers.sites import all_sites, select_sites
 
 
 def names(model, **selection):
@@ -203,7 +205,7 @@ def test_names_that_streams_are_made_with_are_refused(name):
 
 def test_a_site_too_large_for_a_map_is_refused_before_a_forward(monkeypatch):
     model = toy.net()
-    monkeypatch.setattr(Site, "words", property(lambda site: 1 << 30))
+    monkeypatch.setattr(RFQuantSite, "words", property(lambda site: 1 << 30))
     with pytest.raises(SiteError, match=r"must be smaller than 2\*\*32 bits"):
         FaultInjector(model, ber=1e-9, layers="conv2").enable()
 
