@@ -191,6 +191,12 @@ class LayerSite:
 
     def check(self, width: int) -> None:
         grid, clean = self.grid(width), self.clean(width)
+        told, wanted = (grid.width, grid.signed, grid.narrow), (width, self.signed, self.narrow)
+        if told != wanted:
+            raise SiteError(
+                f"site {self.name!r}: (width, signed, narrow) of its grid must be those of the "
+                f"site, {wanted}; received {told}"
+            )
         check_axis(self.name, grid.scale, clean.shape)
         if grid.zero_point is not None:
             check_axis(self.name, grid.zero_point, clean.shape)

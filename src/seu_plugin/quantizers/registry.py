@@ -1,7 +1,7 @@
 """The adapters there are, and the sites that they find in a model.
 
 RFQuant's comes first, then those of entry points of group ``seu``, then what a program registers
-with ``adapters()``, a pluggy manager.
+with :func:`known_adapters`, a pluggy manager.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _NOT_THERE = object()
 
 
 @cache
-def adapters() -> pluggy.PluginManager:
+def known_adapters() -> pluggy.PluginManager:
     """The manager of this process's adapters. Raises SiteError for a broken entry point."""
     return create_manager(e for d in distributions() for e in d.entry_points if e.group == PROJECT)
 
@@ -37,8 +37,11 @@ def create_manager(entry_points: Iterable[EntryPoint]) -> pluggy.PluginManager:
     manager.register(rfquant, "rfquant")
     for entry in {(e.name, e.value): e for e in entry_points}.values():
         try:
-            manager.register(entry.load(), entry.name)
+            plugin = entry.load()
+            manager.register(plugin, entry.name)
             manager.check_pending()
+            if not manager.get_hookcallers(plugin):
+                raise TypeError("has no hook seu_sites")
         except Exception as error:
             told = " ".join(f"{type(error).__name__}: {error}".split())
             raise SiteError(
@@ -50,7 +53,7 @@ def create_manager(entry_points: Iterable[EntryPoint]) -> pluggy.PluginManager:
 
 def asked() -> List[str]:
     """Names of the adapters, the first one first."""
-    return [name for name, plugin in adapters().list_name_plugin() if plugin is not None]
+    return [name for name, plugin in known_adapters().list_name_plugin() if plugin is not None]
 
 
 def found_by(model: nn.Module) -> List[Tuple[str, Site]]:
@@ -78,7 +81,7 @@ def found_by(model: nn.Module) -> List[Tuple[str, Site]]:
 
 def _sites_of(adapter: str, model: nn.Module) -> List[Any]:
     """What one adapter answers."""
-    manager = adapters()
+    manager = known_adapters()
     others = [plugin for name, plugin in manager.list_name_plugin() if name != adapter]
     hook = manager.subset_hook_caller("seu_sites", others)
     try:
