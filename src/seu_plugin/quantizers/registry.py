@@ -1,7 +1,7 @@
 """The adapters there are, and the sites that they find in a model.
 
-RFQuant's comes first, then those of entry points of group ``seu``, then what a program registers
-with :func:`known_adapters`, a pluggy manager.
+RFQuant's comes first, then torch.ao's, then those of entry points of group ``seu``, then what a
+program registers with :func:`known_adapters`, a pluggy manager.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import nn
 
 from ..errors import SeuError, SiteError
 from . import contract
-from .adapters import rfquant
+from .adapters import rfquant, torch_ao
 from .contract import PROJECT, Site
 from .names import site_name
 
@@ -31,10 +31,11 @@ def known_adapters() -> pluggy.PluginManager:
 
 
 def create_manager(entry_points: Iterable[EntryPoint]) -> pluggy.PluginManager:
-    """A manager with the builtin adapter and those of ``entry_points``."""
+    """A manager with the builtin adapters and those of ``entry_points``."""
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(contract)
     manager.register(rfquant, "rfquant")
+    manager.register(torch_ao, "torch.ao")
     for entry in {(e.name, e.value): e for e in entry_points}.values():
         try:
             plugin = entry.load()

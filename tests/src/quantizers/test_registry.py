@@ -5,10 +5,10 @@ from importlib.metadata import EntryPoint
 from types import SimpleNamespace
 
 import pytest
-from affine import AffineAdapter, AffineLinear, registered
 from torch import nn
 
 import toy
+from affine import AffineAdapter, AffineLinear, registered
 from seu_plugin import FaultInjector
 from seu_plugin.errors import SiteError
 from seu_plugin.quantizers import hookimpl
@@ -30,10 +30,10 @@ def both():
     return nn.Sequential(AffineLinear(4, 4), toy.QuanLinear(4, 4))
 
 
-def test_the_builtin_adapter_comes_first():
+def test_the_builtin_adapters_come_first():
     with registered(AffineAdapter(), "affine"):
-        assert asked() == ["rfquant", "affine"]
-    assert asked() == ["rfquant"]
+        assert asked() == ["rfquant", "torch.ao", "affine"]
+    assert asked() == ["rfquant", "torch.ao"]
 
 
 def test_sites_come_in_the_order_of_the_model_whoever_finds_them():
@@ -53,7 +53,7 @@ def test_a_model_in_which_none_finds_a_site_names_those_asked():
     with registered(AffineAdapter(), "affine"):
         with pytest.raises(SiteError, match=re.escape(expected)) as error:
             FaultInjector(nn.Sequential(nn.Linear(1, 1)), ber=0.1)
-    assert str(error.value).endswith("(adapters asked: rfquant, affine)")
+    assert str(error.value).endswith("(adapters asked: rfquant, torch.ao, affine)")
     assert "\n" not in str(error.value)
 
 
@@ -102,7 +102,7 @@ def manager_of(value, monkeypatch, loaded):
 
 def test_an_entry_point_is_registered_once(monkeypatch):
     manager = manager_of("my_adapter", monkeypatch, AffineAdapter)
-    assert [name for name, _ in manager.list_name_plugin()] == ["rfquant", "mine"]
+    assert [name for name, _ in manager.list_name_plugin()] == ["rfquant", "torch.ao", "mine"]
 
 
 class Misspelled:
