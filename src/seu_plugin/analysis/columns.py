@@ -20,7 +20,7 @@ NONE = -1
 #: Counts of a row, those of its outcomes, and fields that few rows have or that are text.
 COUNTS = ("upsets", "words_hit", "bits", "residual", "corrected", "detected", "images")
 OUTCOMES = ("masked", "tolerable", "critical", "nan_inf")
-RARE = ("digest", "right", "changed", "wrong_to_wrong", "reused")
+RARE = ("digest", "right", "changed", "wrong_to_wrong")
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,11 +191,6 @@ class Rows(Sequence[TrialResult]):
         """A column of ``RARE``, with None where there is none."""
         rows = self.table.rare[name]
         return [rows.get(i) for i in self.at.tolist()] if rows else [None] * len(self)
-
-    def mean_reused(self) -> Optional[float]:
-        """Share of the work of trials that was reused, of those of which it is known."""
-        known = [value for value in self.rare("reused") if value is not None]
-        return float(np.mean(known)) if known else None
 
     @property
     def is_struck(self) -> npt.NDArray[np.bool_]:

@@ -16,7 +16,7 @@ from ..faults.population import Population
 from ..fields import first_mistake
 from ..settings.campaign import CampaignSettings
 from .columns import Rows, joined_rows
-from .manifest import MANIFEST, PopulationFields, check_same_campaign, read_manifest
+from .manifest import MANIFEST, PopulationFields, check_same_campaign, read_manifest, together
 from .rows import TRIALS, read_rows
 from .summary import Summary, summarize
 from .trials import TrialResult, same
@@ -29,12 +29,13 @@ def merged(
 
     Raises ConfigError if the folders are of different campaigns, or disagree on a trial.
     """
-    manifest = read_manifest(folders[0])
+    manifests = [read_manifest(folder) for folder in folders]
+    manifest = {**manifests[0], "reused": together([one["reused"] for one in manifests])}
     golden: List[TrialResult] = []
     parts: List[Rows] = []
     known: Dict[str, Tuple[int, int]] = {}
-    for folder in folders:
-        check_same_campaign(read_manifest(folder), manifest["identity"], folder)
+    for folder, there in zip(folders, manifests):
+        check_same_campaign(there, manifest["identity"], folder)
         rows = read_rows(folder / TRIALS)[0]
         parts.append(rows if len(folders) == 1 else _new(rows, parts, known, folder / TRIALS))
         golden += rows.where(rows.is_golden)

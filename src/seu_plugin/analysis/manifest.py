@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Dict, List, Mapping, Optional, Tuple
+from typing import Annotated, Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from pydantic import (
     BaseModel,
@@ -64,6 +64,22 @@ class PopulationFields(_Lenient):
         return Population(tuple(Kind(*kind) for kind in self.kinds), self.factor)
 
 
+class Reused(_Lenient):
+    """Of the work of so many ``trials``, the mean ``share`` was the golden run's."""
+
+    trials: Annotated[StrictInt, Field(ge=1)]
+    share: Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+def together(parts: Sequence[Optional[Mapping[str, Any]]]) -> Optional[Dict[str, Any]]:
+    """Of :class:`Reused`, as far as it is known, that of all trials."""
+    known = [Reused.model_validate(part) for part in parts if part is not None]
+    trials = sum(part.trials for part in known)
+    if not trials:
+        return None
+    return {"trials": trials, "share": sum(one.trials * one.share for one in known) / trials}
+
+
 class Manifest(_Lenient):
     """The fields that are read again."""
 
@@ -83,6 +99,7 @@ class Manifest(_Lenient):
     command: Optional[List[StrictStr]] = None
     cwd: Optional[StrictStr] = None
     host: Optional[StrictStr] = None
+    reused: Optional[Reused] = None
 
     @field_validator("plan")
     @classmethod

@@ -181,9 +181,6 @@ def _rare(values: Sequence[Any], name: str, several: int) -> Dict[int, Any]:
     if name == "digest":
         _types([*found.values()], str)
         return found
-    if name == "reused":
-        values = [*found.values()]
-        return dict(zip(found, _floats(values, 1.0).tolist())) if values else found
     _types([*found.values()], list)
     _check({*map(len, found.values())} <= {several})
     flat = [*chain.from_iterable(found.values())]

@@ -11,11 +11,11 @@ import json
 import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Dict, Mapping, Optional
+from typing import Any, Dict, Mapping, Optional, Sequence
 
 from ..errors import ConfigError
 from ..files import open_to_append, write_whole
-from .manifest import MANIFEST, check_same_campaign, read_manifest
+from .manifest import MANIFEST, check_same_campaign, read_manifest, together
 from .rows import TRIALS, read_rows
 from .trials import GOLDEN, TrialResult
 
@@ -57,7 +57,8 @@ class ResultStore:
             self._size = complete
             for result in rows:
                 self._take(result)
-            manifest = {**manifest, "started": there.get("started")}
+            old = {name: there[name] for name in ("started", "reused") if there.get(name)}
+            manifest = {**manifest, **old}
         elif self._size:
             raise ConfigError(f"output: {self.folder} has a {TRIALS} but no {MANIFEST}")
         write_whole(path, json.dumps(manifest, indent=2) + "\n")  # the plan may have grown
@@ -82,6 +83,18 @@ class ResultStore:
             ) from error
         self._size += len(row)
         self._take(result)
+
+    def note(self, reused: Sequence[float], differs: Optional[str] = None) -> None:
+        """Add to the manifest how much of the work of each of some trials was ``reused``, and why
+        nothing is known of single images if data ``differs``."""
+        manifest = read_manifest(self.folder)
+        if reused:
+            now = {"trials": len(reused), "share": sum(reused) / len(reused)}
+            manifest["reused"] = together([manifest.get("reused"), now])
+        if differs is not None:
+            manifest["images"] = f"not known: {differs}"
+        if reused or differs is not None:
+            write_whole(self.folder / MANIFEST, json.dumps(manifest, indent=2) + "\n")
 
     @property
     def _safe(self) -> str:

@@ -63,7 +63,6 @@ class _Row(_Strict):
     right: Optional[Tuple[StrictStr, ...]] = None
     changed: Optional[Tuple[StrictStr, ...]] = None
     wrong_to_wrong: Optional[Tuple[Count, ...]] = None
-    reused: Optional[Annotated[float, Field(ge=0.0, le=1.0)]] = None
 
     def result(self) -> TrialResult:
         values = dict(self.__dict__)

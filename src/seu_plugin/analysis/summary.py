@@ -73,7 +73,6 @@ class Summary:
     golden_intervals: Optional[Tuple[Interval, ...]] = None
     curves: Tuple[Tuple[CurvePoint, ...], ...] = ()
     missions: Tuple[MissionSummary, ...] = ()
-    reused: Optional[float] = None  # of the work of trials that ran, mean share, where it is known
 
     def document(self) -> Dict[str, Any]:
         """For ``summary.json``."""
@@ -149,7 +148,6 @@ def summarize(
         else tuple(golden_interval(one, campaign.confidence) for one in right),
         tuple(curves),
         tuple(missions),
-        rows.mean_reused(),
     )
 
 

@@ -71,8 +71,8 @@ class TrialResult:
     manifest's ``population``. Where labels are known, for each architecture the images that are
     classified right in the golden run (``right``), and those whose being so a trial changed
     (``changed``), as :func:`~.packed_bits.packed` writes them; ``wrong_to_wrong``: how many a trial
-    gave another wrong class. ``reused``: how much of its work it took from the golden run, of 1; it
-    changes no result, and two results are compared without it."""
+    gave another wrong class. Of the run alone, in no row: ``reused``, how much of its work it took
+    from the golden run, of 1; ``differs``, where the host's data were not those of that."""
 
     trial: Trial
     metrics: Tuple[float, ...]
@@ -93,10 +93,12 @@ class TrialResult:
     changed: Optional[Tuple[str, ...]] = None
     wrong_to_wrong: Optional[Tuple[int, ...]] = None
     reused: Optional[float] = field(default=None, compare=False)
+    differs: Optional[str] = field(default=None, compare=False)
 
     def row(self) -> Dict[str, Any]:
         """The JSON object of ``trials.jsonl``."""
         row = asdict(self)
+        del row["reused"], row["differs"]
         for name in ("residual", "corrected", "detected", "digest", *_LATER):
             if row[name] is None:  # not protected; not the golden run; drawn plainly
                 del row[name]
@@ -104,7 +106,7 @@ class TrialResult:
 
 
 #: Of rows that earlier versions did not write.
-_LATER = ("struck", "images", "right", "changed", "wrong_to_wrong", "reused")
+_LATER = ("struck", "images", "right", "changed", "wrong_to_wrong")
 
 
 def _same_bits(ours: Tuple[str, ...], theirs: Tuple[str, ...]) -> bool:

@@ -196,8 +196,8 @@ class Evaluation:
             }
         outputs = None if self._recorder is None else self._recorder.taken()
         outcomes = compare(self._outputs, outputs)
-        for differs in filter(None, on_every_rank(self.data.differs)):
-            self.data.tell(differs)
+        differs = next(filter(None, on_every_rank(self.data.differs)), None)
+        if differs is not None:
             self.images.refuse(differs)
             outcomes = None  # image j is another image
         result = TrialResult(
@@ -211,7 +211,8 @@ class Evaluation:
             seconds=time.perf_counter() - started,
             struck=struck,
             **_images(self.images.changed(outcome, outputs)),
-            reused=None if self.reuse is None else round(self.reuse.share, 4),
+            differs=differs,
+            reused=None if self.reuse is None else self.reuse.share,
             **guarded,
         )
         return on_every_rank(result)[0]

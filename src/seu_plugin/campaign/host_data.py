@@ -29,13 +29,12 @@ class HostData:
         loader: Any = None,
         checks: bool = False,
         make_store: Optional[Callable[[], StoredBatches]] = None,
-        say: Callable[[str], None] = print,
     ) -> None:
         self._watched = WatchedLoader(loader)
-        self._checks, self._make_store, self._say = checks, make_store, say
+        self._checks, self._make_store = checks, make_store
         self._golden: Optional[Run] = None
         self._store: Optional[StoredBatches] = None
-        self._paused = self._judged = self._told = False
+        self._paused = self._judged = False
         self.replayed = 0
         self.differs: Optional[str] = None
 
@@ -85,12 +84,6 @@ class HostData:
             yield
         finally:
             self._paused = before
-
-    def tell(self, differs: str) -> None:
-        """Say once that data differ, here or on another rank."""
-        if not self._told:
-            self._say(f"{differs}; what becomes of single images is not known")
-        self._told = True
 
     def close(self) -> None:
         """Forget the golden run and its batches."""

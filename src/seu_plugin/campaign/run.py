@@ -8,7 +8,7 @@ import platform
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, Iterator, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -33,6 +33,7 @@ from .stopping import TOO_EARLY, stoppable
 #: Runs trials, in any order, and gives each one's result.
 Engine = Callable[[Sequence[Trial]], Iterable[TrialResult]]
 Say = Callable[[str], None]
+Note = Callable[[Sequence[float], Optional[str]], None]
 
 #: Settings that decide what a trial gives.
 _IDENTITY = (
@@ -104,7 +105,9 @@ class CampaignRun:
         extra, bits = self.evaluation.stored.extra_bits, self.evaluation.stored.bits
         if extra and bits:
             self._say(f"protection adds {extra:,} bits to {bits:,} ({100 * extra / bits:.1f} %)")
-        with stoppable(self.stopped), self._results(golden) as (results, append):
+        reused: List[float] = []  # of each trial that ran
+        differs: Optional[str] = None
+        with stoppable(self.stopped), self._results(golden) as (results, append, note):
             self._kept, known = results, len(results)
             check_struck([*results.values()], population)
             if known:
@@ -117,6 +120,14 @@ class CampaignRun:
                     for result in (engine or self._here)(missing):
                         append(result)
                         progress.advance(result)
+                        reused += [] if result.reused is None else [result.reused]
+                        if differs is None and result.differs is not None:
+                            differs = result.differs
+                            self._say(f"{differs}; what becomes of single images is not known")
+            note(reused, differs)
+        if sum(reused):
+            share = 100 * sum(reused) / len(reused)
+            self._say(f"{share:.0f} % of the work of the trials was reused from the golden run")
         return write_report([self.folder], self.folder) if rank() == 0 else None
 
     def stopped(self) -> str:
@@ -136,8 +147,9 @@ class CampaignRun:
     @contextmanager
     def _results(
         self, golden: TrialResult
-    ) -> Iterator[Tuple[Dict[str, TrialResult], Callable[[TrialResult], None]]]:
-        """Results by trial id, and what takes another: the store on rank 0, memory elsewhere."""
+    ) -> Iterator[Tuple[Dict[str, TrialResult], Callable[[TrialResult], None], Note]]:
+        """Results by trial id, what takes another, and what takes notes of the run: the store on
+        rank 0, memory elsewhere."""
         store: Optional[ResultStore] = None
         trouble: Optional[SeuError] = None
         if rank() == 0:
@@ -151,10 +163,14 @@ class CampaignRun:
             if shared[0] is not None:
                 raise shared[0]
             if store is not None:
-                yield store.results, store.append
+                yield store.results, store.append, store.note
             else:
                 memory = shared[1]
-                yield memory, lambda result: memory.update({result.trial.id: result})
+                yield (
+                    memory,
+                    lambda result: memory.update({result.trial.id: result}),
+                    lambda reused, differs: None,
+                )
         finally:
             if store is not None:
                 store.close()

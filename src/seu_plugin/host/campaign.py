@@ -137,7 +137,7 @@ class HostCampaign:
         runs_trials = not self.parallel or self._pipe is not None
         reuse = reuse_of(self.campaign, runs_trials, self._shares.workers)
         store = None if reuse is None else partial(store_in, folder, reuse)
-        data = HostData(phase.data, runs_trials, store, self._say)
+        data = HostData(phase.data, runs_trials, store)
         labels = None
         if phase.data is not None and phase.read_labels is not None:
             labels = Labelled(data, phase.read_labels)

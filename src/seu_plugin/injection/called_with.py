@@ -12,18 +12,25 @@ from .same_bits import Arguments, counted_copies, digest, same_bits
 
 
 class CalledWith:
-    """What the model was called with: the digest of each tensor on a CPU; others are kept."""
+    """What a module was called with: the digest of each tensor on a CPU; others are kept."""
 
     def __init__(self, arguments: Arguments, kept: Kept) -> None:
         self._form, self.complete = arguments.form, True
         self._parts: List[Any] = []
+        self._reserved = 0
         for tensor in arguments.tensors:
             if tensor.device.type == "cpu":
                 self._parts.append(digest(tensor))
             elif kept.reserve(tensor.numel() * tensor.element_size()):
                 self._parts += counted_copies([tensor])
+                self._reserved += tensor.numel() * tensor.element_size()
             else:
                 self.complete = False
+
+    def release(self, kept: Kept) -> None:
+        """Forget it."""
+        kept.release(self._reserved)
+        self._parts, self._reserved, self.complete = [], 0, False
 
     def equals(self, arguments: Arguments) -> bool:
         if arguments.form != self._form:

@@ -11,8 +11,9 @@ from typing import Any, Callable, Dict, Hashable, List, Optional, Sequence, Set,
 import torch
 from torch import nn
 
+from .called_with import CalledWith
 from .kept import Kept, Output
-from .same_bits import Arguments, counted_copies, memory_of, outputs_of, same_bits, version
+from .same_bits import Arguments, memory_of, outputs_of, version
 from .unit_state import Tensors, generators
 
 Run = Callable[..., Any]
@@ -181,7 +182,7 @@ class Recording:
         arguments = Arguments(args, kwargs)
         call = self._begun(module, arguments)
         versions = [version(tensor) for tensor in arguments.tensors]
-        values = counted_copies(arguments.tensors) if None in versions else ()
+        values = CalledWith(arguments, self._kept) if None in versions else None
         before, uses, used = generators(self._device), len(self.forward.uses), self._used
         self._open.append(call.begin)
         began = self.now()
@@ -200,12 +201,14 @@ class Recording:
         if tensors is not None and call.form is not None and not (drew or unquantized):
             call.repeatable = True
             call.pure = [version(tensor) for tensor in arguments.tensors] == versions
-            call.pure &= all(map(same_bits, values, arguments.tensors))
+            call.pure &= values is None or (values.complete and values.equals(arguments))
             call.pure &= _apart(tensors, arguments.tensors)
             self._name(call, tensors)
             if call.pure:
                 inside = self._used - used
                 self._keep(module, tensors, type(output) is not tuple, call, used, inside)
+        if values is not None:
+            values.release(self._kept)
         self.lost += self.now() - ended
         return output
 
@@ -243,8 +246,9 @@ class Recording:
         after = self._words - before - inside
         # Given back if the first upset comes later, or if earlier ones were masked: say half.
         gain = call.seconds * max(after + before / 2, 0.0) / self._words
-        output = Output(counted_copies(tensors) if lent else tensors, single, lent)
-        if self._kept.add(self._number, module, output, gain) and not lent:
+        if lent:
+            self._kept.add_copy(self._number, module, tensors, single, gain)
+        elif self._kept.add(self._number, module, Output(tensors, single, lent=False), gain):
             alive = [weakref.ref(tensor) for tensor in tensors]  # it may be given up any time
             self._originals.append((module, alive, [version(tensor) for tensor in tensors]))
 
@@ -268,8 +272,7 @@ class Recording:
             if kept is not None and not leaving.isdisjoint(kept.memory):
                 found.add(module)
                 self._kept.drop(self._number, module)
-                lent = Output(counted_copies(kept.tensors), kept.single, lent=True)
-                self._kept.add(self._number, module, lent, 0.0)
+                self._kept.add_copy(self._number, module, kept.tensors, kept.single, 0.0)
         self._originals = []
         return found
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Dict, Hashable, List, Optional, Tuple
+from typing import Callable, Dict, Hashable, List, Optional, Tuple
 
 import torch
 from torch import nn
 
-from .same_bits import copied, memory_of, version
+from .same_bits import copied, counted_copies, memory_of, version
 
+Tensors = Tuple[torch.Tensor, ...]
 Key = Tuple[int, nn.Module]  # the forward of the evaluation, and the module
 
 
@@ -57,6 +58,10 @@ class Kept:
         self._count(nbytes)
         return True
 
+    def release(self, nbytes: int) -> None:
+        """Give back what was reserved."""
+        self._count(-nbytes)
+
     def wants(self, module: nn.Module) -> bool:
         """Whether an output of ``module`` could still be kept."""
         return module not in self._banned
@@ -65,9 +70,28 @@ class Kept:
         """Keep an output that saves ``gain`` seconds; for want of room, the module that saves least
         a byte is given up, in all forwards. Whether this one is kept."""
         nbytes = sum(output.memory.values())
+        if not self._room_for(module, gain, nbytes, lambda: self._more(output)):
+            return False
+        self._put(forward, module, output)
+        return True
+
+    def add_copy(
+        self, forward: int, module: nn.Module, tensors: Tensors, single: bool, gain: float
+    ) -> bool:
+        """As :meth:`add`, of a copy, which is made once there is room for it."""
+        several = {id(tensor): tensor for tensor in tensors}.values()
+        nbytes = sum(tensor.numel() * tensor.element_size() for tensor in several)
+        if not self._room_for(module, gain, nbytes, lambda: nbytes):
+            return False
+        self._put(forward, module, Output(counted_copies(tensors), single, lent=True))
+        return True
+
+    def _room_for(
+        self, module: nn.Module, gain: float, nbytes: int, more: Callable[[], int]
+    ) -> bool:
         gained, of = self._gain.get(module, (0.0, 0))
         self._gain[module] = (gained + gain, of + nbytes)
-        while self.used + self._more(output) > self.limit:
+        while self.used + more() > self.limit:
             rivals = {**self._forwards, module: []}
             weakest = min(rivals, key=self._density)
             if len(rivals) == 1:  # it stays for the forwards that it is kept of
@@ -75,12 +99,14 @@ class Kept:
             self.give_up(weakest)
             if weakest is module:
                 return False
+        return True
+
+    def _put(self, forward: int, module: nn.Module, output: Output) -> None:
         self._count(self._more(output))
         for name, size in output.memory.items():
             self._memory.setdefault(name, [size, 0])[1] += 1
         self._outputs[forward, module] = output
         self._forwards.setdefault(module, []).append(forward)
-        return True
 
     def find(self, forward: int, module: nn.Module) -> Optional[Output]:
         """What is kept, if nobody has written into it since."""

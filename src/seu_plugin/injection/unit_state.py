@@ -27,29 +27,44 @@ def generators(device: torch.device) -> Tuple[Any, ...]:
 
 def attributes(modules: List[nn.Module]) -> List[Dict[str, Any]]:
     """What each module holds besides tensors and modules, to be compared later: values where they
-    are plain, else which object, and of a list, a dict or a set also which objects are in it."""
+    are plain, what is in a list, a dict or a set, else which object."""
     return [
         {name: _known(value) for name, value in vars(module).items() if name not in _LEFT_OUT}
         for module in modules
     ]
 
 
-def _known(value: Any) -> Any:
+class _Itself:
+    """An object, equal to itself alone; held, so that no later one stands at its address."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Itself) and self.value is other.value
+
+
+def _known(value: Any, depth: int = 3) -> Any:
     if isinstance(value, (int, float, str, bytes, type(None))):
         return type(value), repr(value)
     if isinstance(value, torch.Tensor):
-        return id(value), version(value)
+        return _Itself(value), version(value)
     if isinstance(value, torch.Generator):
         return value.get_state().numpy().tobytes()
     if isinstance(value, np.random.Generator):
         return repr(value.bit_generator.state)
     if isinstance(value, random.Random):
         return value.getstate()
-    if isinstance(value, dict):
-        return id(value), [(id(key), id(one)) for key, one in value.items()]
-    if isinstance(value, (list, tuple, set)):
-        return id(value), [id(one) for one in value]
-    return id(value)
+    # The published host's quantizer makes the same dict anew in each forward
+    # (quan/quantizer/lsq.py, bit_mapping).
+    if depth and type(value) is dict:
+        pairs = value.items()
+        return dict, [(_known(key, depth - 1), _known(one, depth - 1)) for key, one in pairs]
+    if depth and type(value) in (list, tuple, set):
+        return type(value), [_known(one, depth - 1) for one in value]
+    return _Itself(value)
 
 
 #: A module, what holds a tensor of it, its name there, and the tensor.

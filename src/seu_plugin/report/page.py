@@ -70,6 +70,7 @@ def report_page(
         sources=sources,
         of_images=of_images,
         no_images=str(manifest.get("images") or "").partition(": ")[2],
+        reused=manifest.get("reused"),
         how=str(manifest.get("sampling") or "").partition(": ")[2],
     )
 

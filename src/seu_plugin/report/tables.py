@@ -103,12 +103,6 @@ def calibration_lines(clean: Sequence[float], faulty: Sequence[float]) -> Sequen
     ]
 
 
-def _reused(summary: Summary) -> str:
-    if summary.reused is None:
-        return ""
-    return f"; {100 * summary.reused:.0f} % of the work of the others was the golden run's, reused"
-
-
 def closing_lines(summary: Summary, folder: Path) -> List[str]:
     """What a campaign ends with."""
     lines = []
@@ -130,7 +124,7 @@ def closing_lines(summary: Summary, folder: Path) -> List[str]:
     skipped = summary.trials - summary.ran
     lines.append(
         f"{summary.trials:,} trials, of which {skipped:,} read everything right and took the "
-        "golden result" + _reused(summary)
+        "golden result"
     )
     lines.append(f"report: {folder / 'report.html'}")
     return lines

@@ -19,7 +19,6 @@ FULL = TrialResult(
     struck=((1, 2),),
     changed=("u16:~",),
     wrong_to_wrong=(4,),
-    reused=0.25,
 )
 RESULTS = [GOLDEN, FULL, *made_up.results(), *made_up.sensitivity()[0]]
 ROW = FULL.row()
@@ -35,8 +34,7 @@ def lines(results):
 
 def test_rows_as_they_are_written_are_plain():
     table = plain_table(lines(RESULTS))
-    assert table is not None
-    assert [result.row() for result in Rows(table)] == [result.row() for result in RESULTS]
+    assert table is not None and list(Rows(table)) == RESULTS
 
 
 ODD = [

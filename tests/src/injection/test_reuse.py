@@ -212,6 +212,21 @@ def test_reuse_changes_no_bit(model, trials, memory, mode, tries):
         check_same(model, trials, memory, under=mode)
 
 
+class Mapping(nn.Module):
+    """Makes the same dict anew each time, as the published host's quantizer."""
+
+    def forward(self, x):
+        self.bit_mapping = {32: 0}
+        self.sizes = [{"x": (1, 2.5)}]
+        return x * 1.5
+
+
+def test_an_attribute_that_is_set_to_the_same_again_is_no_change():
+    model = chain(Mapping())
+    model(torch.rand(IMAGES, FEATURES))
+    assert min(check_same(model, LAST, ROOM)) > 0.0
+
+
 def test_where_all_is_upset_nothing_is_watched():
     model = nn.Sequential(*(chain() for _ in range(3))).eval()
     everywhere = Trial(0, 0.2)
