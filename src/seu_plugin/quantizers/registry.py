@@ -18,7 +18,7 @@ from ..errors import SeuError, SiteError
 from . import contract
 from .adapters import rfquant, torch_ao
 from .contract import PROJECT, Site
-from .names import site_name
+from .names import clean_name, site_name
 
 _MEMBERS = [name for name in vars(Site) if not name.startswith("_")]
 _NOT_THERE = object()
@@ -63,21 +63,24 @@ def found_by(model: nn.Module) -> List[Tuple[str, Site]]:
     Raises SiteError, naming the adapter, for one that fails or gives what is no site of the model,
     and for two that claim one layer.
     """
-    order = {module: place for place, module in enumerate(model.modules())}
-    owners: Dict[nn.Module, str] = {}
-    found: List[Tuple[str, Site]] = []
+    paths = {module: clean_name(name) for name, module in model.named_modules()}
+    owners: Dict[nn.Module, Tuple[str, Site]] = {}
     for adapter in asked():
         for site in _sites_of(adapter, model):
-            _check_site(adapter, site, order)
-            owner = owners.setdefault(site.layer, adapter)
-            if owner != adapter:
-                raise SiteError(
-                    f"layer {site.name!r}: adapters {owner!r} and {adapter!r} both claim it; "
-                    "unregister one of them"
-                )
-            found.append((adapter, site))
-    found.sort(key=lambda one: order[one[1].layer])
-    return found
+            _check_site(adapter, site, paths)
+            if site.layer in owners:
+                raise _claimed_twice(site, owners[site.layer][0], adapter)
+            owners[site.layer] = adapter, site
+    return [owners[layer] for layer in paths if layer in owners]
+
+
+def _claimed_twice(site: Site, owner: str, adapter: str) -> SiteError:
+    if owner == adapter:
+        return SiteError(f"layer {site.name!r}: adapter {adapter!r} gave two sites of it")
+    return SiteError(
+        f"layer {site.name!r}: adapters {owner!r} and {adapter!r} both claim it; unregister one of "
+        "them"
+    )
 
 
 def _sites_of(adapter: str, model: nn.Module) -> List[Any]:
@@ -94,14 +97,17 @@ def _sites_of(adapter: str, model: nn.Module) -> List[Any]:
         raise SiteError(f"adapter {adapter!r} failed on the model: {told}") from error
 
 
-def _check_site(adapter: str, site: Any, order: Dict[nn.Module, int]) -> None:
-    """Raise SiteError for what is no site, or not of this model."""
+def _check_site(adapter: str, site: Any, paths: Dict[nn.Module, str]) -> None:
+    """Raise SiteError for what is no site, or not of this model, or named after another layer."""
     missing = [n for n in _MEMBERS if inspect.getattr_static(site, n, _NOT_THERE) is _NOT_THERE]
     if missing:
         raise SiteError(
             f"adapter {adapter!r}: gave a {type(site).__name__}, which is no site "
             f"(it has no {', '.join(missing)})"
         )
-    if site.layer not in order:
+    path = paths.get(site.layer)
+    if path is None:
         raise SiteError(f"adapter {adapter!r}: site {site.name!r} has a layer of another model")
-    site_name(site.name)
+    if site.name != path:
+        raise SiteError(f"adapter {adapter!r}: the site of layer {path!r} is named {site.name!r}")
+    site_name(path)

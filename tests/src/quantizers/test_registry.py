@@ -1,6 +1,7 @@
 """Which adapters are asked, and what they may answer."""
 
 import re
+from dataclasses import replace
 from importlib.metadata import EntryPoint
 from types import SimpleNamespace
 
@@ -12,6 +13,7 @@ from affine import AffineAdapter, AffineLinear, registered
 from seu_plugin import FaultInjector
 from seu_plugin.errors import SiteError
 from seu_plugin.quantizers import hookimpl
+from seu_plugin.quantizers.adapters import rfquant
 from seu_plugin.quantizers.registry import asked, create_manager, found_by
 
 
@@ -24,6 +26,14 @@ class Answers:
     @hookimpl
     def seu_sites(self, model):
         return self.answer(model)
+
+
+def of_rfquant(model):
+    return rfquant.seu_sites(model)
+
+
+def of_mine(model):
+    return [replace(site) for site in AffineAdapter().seu_sites(model)]
 
 
 def both():
@@ -68,7 +78,12 @@ def test_an_adapter_that_knows_nothing_may_say_none():
         (lambda model: 1 / 0, "adapter 'odd' failed on the model: ZeroDivisionError: division by"),
         (lambda model: 5, "adapter 'odd' failed on the model: TypeError"),
         (lambda model: ["a"], "adapter 'odd': gave a str, which is no site"),
-        (lambda model: [site for _, site in _found(both())], "a layer of another model"),
+        (lambda model: of_rfquant(both()), "a layer of another model"),
+        (lambda model: [replace(s, name="x") for s in of_rfquant(model)], "'1' is named 'x'"),
+        (
+            lambda model: of_mine(model) + of_mine(model),
+            "layer '0': adapter 'odd' gave two",
+        ),
     ],
 )
 def test_an_adapter_that_answers_oddly_is_named(answer, told):
@@ -76,12 +91,6 @@ def test_an_adapter_that_answers_oddly_is_named(answer, told):
         with pytest.raises(SiteError, match=told) as error:
             found_by(both())
     assert "\n" not in str(error.value)
-
-
-def _found(model):
-    from seu_plugin.quantizers.adapters.rfquant import seu_sites
-
-    return [("rfquant", site) for site in seu_sites(model)]
 
 
 def test_what_an_error_of_an_adapter_says_is_not_changed():

@@ -156,6 +156,18 @@ def test_widths_come_from_the_codes(quantizer, told):
         assert (site.width, site.signed, site.narrow) == told
 
 
+def test_layers_of_a_graph_are_sites():
+    from torch.ao.quantization.quantize_fx import prepare_qat_fx
+
+    mapping = ao.get_default_qat_qconfig_mapping("qnnpack")
+    model = prepare_qat_fx(Plain().train(), mapping, (images(),))
+    model(images())
+    model.eval().apply(ao.disable_observer)
+    with injector(model) as one, torch.no_grad():
+        model(images())
+    assert [name for name, site in one.statistics().items() if site.upsets] == ["conv", "fc"]
+
+
 def test_weights_are_requantized_while_an_observer_learns():
     model = made().apply(ao.enable_observer)
     quantizer = model.fc.weight_fake_quant
