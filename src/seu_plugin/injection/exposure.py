@@ -38,7 +38,7 @@ class ExposedSite:
         self.step_size: Optional[WeightStepSize] = None
         self._state = state
         self._drawer = MapDrawer(site.name, site.words, state.settings, state.seed, exact)
-        self._reader = Reader(site)
+        self.reader = Reader(site)
         self._cache = WeightCache(site) if state.settings.weight_cache else None
         self.reset()
 
@@ -113,19 +113,18 @@ class ExposedSite:
 
     def check(self) -> None:
         """Raise InjectionError if a GPU was given words that are no codes."""
-        self._reader.check()
+        self.reader.check()
 
     def draw_ahead(self) -> None:
         """A forward of the model begins: draw its map in the background if it is a large one."""
         layer = self.site.layer
-        if not self.exposed or not self._drawer.worth_drawing_ahead(
-            MAX_WIDTH
-        ):  # too small at any width
+        worth = self._drawer.worth_drawing_ahead
+        if not self.exposed or not worth(MAX_WIDTH):  # too small at any width
             return
         if not self._state.exposes(layer.training):
             return
         width = self.site.width_if_set
-        if width is None or not self._drawer.worth_drawing_ahead(width):
+        if width is None or not worth(width):
             return
         if self._drawer.draws_on(self.site.weight.device, width):
             return
@@ -143,12 +142,11 @@ class ExposedSite:
             yield
         finally:
             self.depth -= 1
-        layer = self.site.layer
-        if self.calls == before and self._state.exposes(layer.training):
+        if self.calls == before and self._state.exposes(self.site.layer.training):
+            width = getattr(self.site.layer, "bits", self.site.width_if_set)
             raise InjectionError(
                 f"layer {self.site.name!r} ran without quantizing its weight (its width is "
-                f"{getattr(layer, 'bits', self.site.width_if_set)}): there is no quantized memory "
-                "to upset"
+                f"{width}): there is no quantized memory to upset"
             )
 
     def weight(self, quantize: Quantize, args: Tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
@@ -160,11 +158,11 @@ class ExposedSite:
         result = self._weight(quantize, args, kwargs)
         if self.step_size is None or not self._state.exposes(self.site.layer.training):
             return result
-        width = self.site.width_of(args, kwargs)
-        values, whole = self._parts(result)
+        (values, whole), width = self._parts(result), self.site.width_of(args, kwargs)
         return self._within(whole, self.step_size.rescaled(values, self.site, width))
 
-    def _weight(self, quantize: Quantize, args: Tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    def used(self, args: Tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+        """The layer uses its weight once more; whether its codes are under upsets."""
         layer, state = self.site.layer, self._state
         self.calls += 1
         if not state.exposes(layer.training):
@@ -174,15 +172,21 @@ class ExposedSite:
                 self.clean_widths[width] = None
                 if state.used is not None:
                     state.used(self, width)
-            return quantize(*args, **kwargs)
+            return False
         self._refuse_other_tools()
         state.trained = state.trained or layer.training
-        if not self.exposed:
-            return quantize(*args, **kwargs)
-        width = self.site.width_of(args, kwargs)
-        draw = state.exposure_draw(self.site.name, layer.training)
-        placed = self._current_map(width, draw)
+        return self.exposed
+
+    def placed_now(self, width: int) -> Optional[PlacedMap]:
+        """The map that this use is under; None if it has no upset."""
+        draw = self._state.exposure_draw(self.site.name, self.site.layer.training)
         self.counter.forwards += 1
+        return self._current_map(width, draw)
+
+    def _weight(self, quantize: Quantize, args: Tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        if not self.used(args, kwargs):
+            return quantize(*args, **kwargs)
+        placed = self.placed_now(self.site.width_of(args, kwargs))
         key = None if self._cache is None else self._cache.key(args, kwargs)
         if self._cache is None or key is None:
             return self._fresh(quantize, args, kwargs, placed)
@@ -193,7 +197,7 @@ class ExposedSite:
                 self._require_quantized(clean)
             kept = self._cache.keep(key, clean, whole)
         # Where gradients are on, a graph may have saved what it was given before.
-        found = kept.under(placed, self._reader, in_place=not torch.is_grad_enabled())
+        found = kept.under(placed, self.reader, in_place=not torch.is_grad_enabled())
         return self._within(kept.whole, found)
 
     def _fresh(
@@ -212,7 +216,7 @@ class ExposedSite:
         ours = sys.getrefcount(clean) <= _ALONE
         if not ours or clean.grad_fn is None or clean._is_view():
             clean = clean.clone()
-        values = self._reader.faulted(clean.detach(), placed, self.site.grid(placed.width))
+        values = self.reader.faulted(clean.detach(), placed, self.site.grid(placed.width))
         faulted: torch.Tensor = Patch.apply(clean, placed, values)  # type: ignore[no-untyped-call]
         return self._within(whole, faulted)
 

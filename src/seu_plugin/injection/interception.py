@@ -18,6 +18,7 @@ from .forward_state import ForwardState
 from .forwards import Hold, TakenForward
 from .other_targets import OtherTargets
 from .reuse import Reuse
+from .stores import in_store
 
 
 def take_over(
@@ -43,7 +44,8 @@ def take_over(
         for exposed in sites:
             bias = others.biases.get(exposed.site.name)
             layer = _LayerForward(exposed.site.layer, hold, exposed, bias, reuse)
-            layer.weight = _QuantizerForward(exposed.site.quantizer, hold, exposed, layer)
+            if exposed.site.store is None:
+                layer.weight = _QuantizerForward(exposed.site.quantizer, hold, exposed, layer)
             name = exposed.site.name
             codes, step = others.activations.get(name), others.step_sizes.get(name)
             if codes is not None or step is not None:
@@ -102,7 +104,7 @@ class _RootForward(TakenForward):
 class _LayerForward(TakenForward):
     """Marks the inside of a layer: quantizer calls elsewhere see clean weights."""
 
-    weight: TakenForward
+    weight: Optional[TakenForward] = None  # that of its weight quantizer, if there is one
 
     def __init__(
         self,
@@ -117,13 +119,14 @@ class _LayerForward(TakenForward):
         self._words = [] if bias is None else [bias]
 
     def run(self, *args: Any, **kwargs: Any) -> Any:
-        self.weight.check_held()  # the layer may run without the model around it
+        if self.weight is not None:
+            self.weight.check_held()  # the layer may run without the model around it
         if self._reuse is None:
             return self._computed(*args, **kwargs)
         return self._reuse.call(self.module, self._computed, args, kwargs)
 
     def _computed(self, *args: Any, **kwargs: Any) -> Any:
-        with self._exposed.inside_layer(), replaced(self._words):
+        with self._exposed.inside_layer(), in_store(self._exposed), replaced(self._words):
             return self.original(*args, **kwargs)
 
 

@@ -10,3 +10,5 @@ from .contract import layers as layers
 from .grid import Grid as Grid
 from .grid import per_channel as per_channel
 from .registry import known_adapters as known_adapters
+from .stores import IntegerTensor as IntegerTensor
+from .stores import StoreSite as StoreSite

@@ -1,8 +1,8 @@
 """What an adapter says of a quantizer: sites, their grids, and where upsets go in.
 
 An adapter is an object (or module) with the hook ``seu_sites``; ``docs/quantizers.md`` has one to
-copy. Upsets go into what a module's forward gives: fake quantization. A store of integers that is
-to be changed in place has no contract yet.
+copy. Upsets go into what a quantizer's forward gives (fake quantization), or into integers that a
+layer computes with (a store).
 """
 
 from __future__ import annotations
@@ -70,6 +70,16 @@ class Activations(Protocol):
         """Width of one call of ``quantizer``; None if it does not quantize."""
 
 
+class Store(Protocol):
+    """Codes that a layer keeps as integers and computes with."""
+
+    def read(self) -> torch.Tensor:
+        """The codes in the order of words: int32, a tensor of their own, on the weight's device."""
+
+    def write(self, codes: torch.Tensor) -> None:
+        """Store these codes; after those of :meth:`read`, every bit is as it was."""
+
+
 class Site(Protocol):
     """The weight store of one layer. :class:`LayerSite` has what most of them share."""
 
@@ -84,6 +94,10 @@ class Site(Protocol):
     @property
     def quantizer(self) -> nn.Module:
         """The module whose forward, called inside that of the layer, gives the weight's values."""
+
+    @property
+    def store(self) -> Optional[Store]:
+        """The codes, if the layer computes with these; ``quantizer`` is not used then."""
 
     @property
     def weight(self) -> torch.Tensor:
@@ -149,6 +163,10 @@ class LayerSite:
     name: str
     layer: Any
     quantizer: Any
+
+    @property
+    def store(self) -> Optional[Store]:
+        return None
 
     @property
     def weight(self) -> torch.Tensor:

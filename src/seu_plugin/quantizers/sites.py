@@ -53,6 +53,8 @@ def select_sites(model: nn.Module, layers: LayerSelection) -> Tuple[Site, ...]:
     owners: Dict[int, Site] = {}
     for site in selected:
         for what, part in (("quantizer", site.quantizer), ("", site.weight)):
+            if part is None:
+                continue
             other = owners.setdefault(id(part), site)
             if other is not site:
                 thing = f"weight {what}".strip()

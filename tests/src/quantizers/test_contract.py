@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from affine import CODE, AffineLinear, example, registered
+from affine import CODE, AffineLinear, example, registered, rows_of_campaign
 from seu_plugin import FaultInjector
 from seu_plugin.errors import ConfigError, SiteError
+from seu_plugin.injection import reuse
 from seu_plugin.quantizers import LayerSite, hookimpl, known_adapters, layers
 
 AffineSite = example["AffineSite"]
@@ -226,3 +227,15 @@ def test_the_example_of_the_page_runs(capsys):
     finally:
         known_adapters().unregister(name="affine")
     assert "Upsets made" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", [Seen, InATuple])
+def test_a_campaign_has_the_same_rows_with_and_without_reuse(kind, tmp_path, monkeypatch):
+    monkeypatch.setattr(reuse, "WORTH", 0.0)
+    images = torch.randn(32, 16, generator=torch.Generator().manual_seed(1))
+    found = [
+        rows_of_campaign(made(kind), images, tmp_path / str(on), reuse=on, encoding="unsigned")[0]
+        for on in (False, True)
+    ]
+    assert found[0] == found[1]
+    assert len({row["metrics"][0] for row in found[0].values()}) > 1
