@@ -24,7 +24,8 @@ from seu_plugin.injection.drawing import MapDrawer
 from seu_plugin.injection.placement import PlacedMap, PlacedMasks
 from seu_plugin.injection.reading import Reader
 from seu_plugin.memory.codecs import codec
-from seu_plugin.quantizers.sites import Site
+from seu_plugin.quantizers.contract import LayerSite
+from seu_plugin.quantizers.grid import Grid
 from seu_plugin.settings.section import parse_settings
 
 STEP = torch.tensor(1.0)
@@ -57,7 +58,7 @@ class Model:
         for weight, (name, _, _) in zip(self.weights, RESNET18):
             self.drawers.append(MapDrawer(name, weight.numel(), settings, 7))
             layer: Any = SimpleNamespace(weight=weight)
-            self.readers.append(Reader(Site(name, layer, None)))
+            self.readers.append(Reader(LayerSite(name, layer, None)))
 
     def draw(self, number: int) -> Iterator[Any]:
         """The map of each site, large ones drawn ahead by other threads, as in a forward."""
@@ -82,7 +83,7 @@ class Model:
                 placed = PlacedMap(drawn, TWO, k, self.device)
             else:
                 continue
-            placed.write(weight, reader.faulted(weight, placed, self.step))
+            placed.write(weight, reader.faulted(weight, placed, Grid(k, True, self.step)))
 
     def dense(self, ber: float) -> None:
         for weight, k in zip(self.weights, self.widths):

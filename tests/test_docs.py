@@ -50,6 +50,14 @@ def test_both_pages_on_the_memory_have_the_same_blocks():
     assert english == chinese and len(english[1]) == 3
 
 
+def test_both_pages_on_quantizers_have_the_same_blocks():
+    english, chinese = (
+        [blocks(f"docs/{name}", language) for language in ("python", "ini")]
+        for name in ("quantizers.md", "quantizers.zh-CN.md")
+    )
+    assert english == chinese and [len(some) for some in english] == [2, 1]
+
+
 @pytest.mark.parametrize("number", range(3))
 def test_worked_examples_of_rates_are_what_the_command_prints(number):
     command, _, printed = blocks("docs/memory.md", "console")[number].partition("\n")

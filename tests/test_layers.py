@@ -194,6 +194,13 @@ def test_of_the_hooks_the_contract_alone_is_imported(name):
         assert parts[0] != "rfquant_hooks" or parts[1] == "contract"
 
 
+@pytest.mark.parametrize("name", [n for n in PLUGIN_GRAPH if room(n) != "quantizers"])
+def test_quantizers_alone_know_what_quantizers_look_like(name):
+    text = modules(PLUGIN)[name].read_text(encoding="utf-8")
+    for attribute in ("quan_w_fn", "quan_a_fn", "get_scale", "weight_fake_quant"):
+        assert attribute not in text
+
+
 def test_triton_is_imported_by_its_kernels_alone():
     for name, path in modules(PLUGIN).items():
         loads = {imported.split(".")[0] for imported, at_load in imports(name, path, PLUGIN)}

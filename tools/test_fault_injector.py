@@ -19,6 +19,7 @@ import functools
 import sys
 import tempfile
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
@@ -43,7 +44,7 @@ from seu_plugin.host.runtime import find_file
 from seu_plugin.injection.devices import rank
 from seu_plugin.injection.table import injection_table
 from seu_plugin.quantizers.bit_widths import apply_bit_widths, check_bit_widths, read_bit_widths
-from seu_plugin.quantizers.sites import Site
+from seu_plugin.quantizers.contract import Site
 from seu_plugin.settings.section import SECTION, parse_settings
 
 Batch = Tuple[torch.Tensor, torch.Tensor]
@@ -305,9 +306,10 @@ class Codes:
             handles.callback(site.quantizer.register_forward_hook(hook).remove)
         return handles
 
-    def _record(self, site: Site, quantizer: Any, args: Any, weight: torch.Tensor) -> None:
-        width = int(args[1])
-        codes = torch.round(weight.detach() / site.step_size(width)).to(torch.int64)
+    def _record(self, site: Site, quantizer: Any, args: Any, result: Any) -> None:
+        width = site.width_of(args, {})
+        grid, weight = site.grid(width), site.value_of(result).detach()
+        codes = replace(grid, narrow=False).codes(weight).to(torch.int64)
         self._codes[site.name] = codes & ((1 << width) - 1), width
 
     def bits_changed_since(self, before: Codes) -> int:

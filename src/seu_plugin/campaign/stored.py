@@ -8,7 +8,7 @@ from ..errors import ConfigError
 from ..faults.placing import Memory
 from ..faults.site_memory import SiteMemory
 from ..fields import selected_bits
-from ..quantizers.sites import Site
+from ..quantizers.contract import Site
 from ..settings.injection import InjectionSettings
 
 

@@ -1,18 +1,17 @@
-"""Activations under exposure: the codes that ``quan_a_fn`` gives, upset anew in every forward."""
+"""Activations under exposure: the codes that a layer's quantizer of its input gives, upset anew in
+every forward."""
 
 from __future__ import annotations
 
 from typing import Any, Mapping, Tuple
 
 import torch
-from torch import nn
 
-from ..errors import InjectionError, SiteError
 from ..faults.fault_map import FaultMap
 from ..faults.seeding import Stream, Streams
 from ..faults.site_memory import SiteMemory
 from ..memory.codecs import codec
-from ..quantizers.sites import Site, checked_width
+from ..quantizers.contract import Site
 from .exposure import Quantize
 from .forward_state import ForwardState
 from .patch import Patch
@@ -23,18 +22,12 @@ from .statistics import Counter, SiteStatistics
 
 class ExposedActivations:
     """The activation codes of one layer. Unsigned where the quantizer's grid is
-    (``all_positive``); remapped, signed ones lie in memory as ``encoding`` says."""
+    (``signed``); remapped, signed ones lie in memory as ``encoding`` says."""
 
     def __init__(self, site: Site, state: ForwardState) -> None:
-        quantizer = getattr(site.layer, "quan_a_fn", None)
-        if not isinstance(quantizer, nn.Module):
-            raise SiteError(
-                f"targets: activations, but layer {site.name!r} has no quan_a_fn; exclude it"
-            )
-        self.name, self.layer, self.quantizer = f"{site.name}.activations", site.layer, quantizer
-        self._state = state
-        # As a site of the reader's, whose words are these.
-        self._reader = Reader(Site(self.name, site.layer, quantizer), no_numbers=True)
+        self._quantized, self.layer = site.activations(), site.layer
+        self.name, self._state = self._quantized.name, state
+        self._reader = Reader(self._quantized, no_numbers=True)
         self.start_trial()
 
     def start_trial(self) -> None:
@@ -51,16 +44,15 @@ class ExposedActivations:
         self, quantize: Quantize, args: Tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> torch.Tensor:
         """What the layer's own call gives under a fault map of this forward."""
-        clean = quantize(*args, **kwargs)
-        width = kwargs["bits"] if "bits" in kwargs else args[1] if len(args) > 1 else None
-        if width is None or int(width) >= 32:  # not quantized: a float32 input image, say
+        clean: torch.Tensor = quantize(*args, **kwargs)
+        width = self._quantized.width_of(args, kwargs)
+        if width is None:  # not quantized: a float32 input image, say
             return clean
         state, training = self._state, self.layer.training
         if not state.exposes(training):
             return clean
-        width = checked_width(self.name, width)
         draw = state.activation_draw(self.name, training)
-        unsigned = bool(getattr(self.quantizer, "all_positive", False))
+        unsigned = not self._quantized.signed
         plain = state.settings.model_copy(
             update={"protection": (), **({"encoding": "unsigned"} if unsigned else {})}
         )
@@ -79,7 +71,7 @@ class ExposedActivations:
         if found.harmless:
             return clean
         placed = PlacedMap(found.map, codec(plain.encoding), width, clean.device, None, self._count)
-        values = self._reader.faulted(clean.detach(), placed, self._scale(width))
+        values = self._reader.faulted(clean.detach(), placed, self._quantized.grid(width))
         faulted: torch.Tensor = Patch.apply(clean.clone(), placed, values)  # type: ignore[no-untyped-call]
         return faulted
 
@@ -88,10 +80,3 @@ class ExposedActivations:
             upsets, words_hit = (int(n) for n in counts.tolist())
             counts = (upsets, upsets, words_hit, 0, 0)
         self.counter.add(*counts)
-
-    def _scale(self, width: int) -> torch.Tensor:
-        read: Any = getattr(self.quantizer, "get_scale", None)
-        scale = read(width) if callable(read) else None
-        if not isinstance(scale, torch.Tensor) or scale.numel() != 1:
-            raise InjectionError(f"{self.name}: its quantizer has no single step size to read")
-        return scale.detach()

@@ -12,7 +12,7 @@ from ..errors import InjectionError
 from ..faults.fault_list import Fault, faults_of
 from ..faults.fault_map import MAX_WIDTH, FaultMap
 from ..faults.site_memory import Given, ReadMap
-from ..quantizers.sites import Site, checked_width
+from ..quantizers.contract import Site
 from ..quantizers.storage import check_memory_of_its_own
 from .drawing import MapDrawer
 from .exact_count import ExactCount
@@ -24,7 +24,7 @@ from .reading import Reader, wrong_bits
 from .statistics import Counter, SiteStatistics
 from .weight_cache import WeightCache
 
-Quantize = Callable[..., torch.Tensor]
+Quantize = Callable[..., Any]
 
 
 class ExposedSite:
@@ -38,7 +38,7 @@ class ExposedSite:
         self.step_size: Optional[WeightStepSize] = None
         self._state = state
         self._drawer = MapDrawer(site.name, site.words, state.settings, state.seed, exact)
-        self._reader = Reader(site)
+        self.reader = Reader(site)
         self._cache = WeightCache(site) if state.settings.weight_cache else None
         self.reset()
 
@@ -84,15 +84,14 @@ class ExposedSite:
             raise InjectionError(f"site {name!r}: its maps are over; ask while enabled")
         found = self._drawer.draw(widths[0], self._draw or 0).map
         if not isinstance(found, FaultMap):
-            clean = self.site.quantizer(self.site.layer.weight, widths[0]).detach()
-            scale = self.site.step_size(widths[0])
-            found = wrong_bits(found, clean, scale, self._state.codec, widths[0])
+            clean, grid = self.site.clean(widths[0]), self.site.grid(widths[0])
+            found = wrong_bits(found, clean, grid, self._state.codec, widths[0])
         return faults_of(name, found)
 
     def is_hit(self, width: int) -> bool:
         """Whether a word is read wrong under the static map of this trial; True where it takes so
         long to draw that it should not be waited for."""
-        known = self._draw == 0 and (width, self.site.layer.weight.device) in self._maps
+        known = self._draw == 0 and (width, self.site.weight.device) in self._maps
         if not known and self._drawer.worth_drawing_ahead(width):
             return True
         return self._current_map(width, 0) is not None
@@ -114,24 +113,23 @@ class ExposedSite:
 
     def check(self) -> None:
         """Raise InjectionError if a GPU was given words that are no codes."""
-        self._reader.check()
+        self.reader.check()
 
     def draw_ahead(self) -> None:
         """A forward of the model begins: draw its map in the background if it is a large one."""
         layer = self.site.layer
-        if not self.exposed or not self._drawer.worth_drawing_ahead(
-            MAX_WIDTH
-        ):  # too small at any width
+        worth = self._drawer.worth_drawing_ahead
+        if not self.exposed or not worth(MAX_WIDTH):  # too small at any width
             return
         if not self._state.exposes(layer.training):
             return
         width = self.site.width_if_set
-        if width is None or not self._drawer.worth_drawing_ahead(width):
+        if width is None or not worth(width):
             return
-        if self._drawer.draws_on(layer.weight.device, width):
+        if self._drawer.draws_on(self.site.weight.device, width):
             return
         draw = self._state.expected_draw(layer.training)
-        if draw != self._draw or (width, layer.weight.device) not in self._maps:
+        if draw != self._draw or (width, self.site.weight.device) not in self._maps:
             self._drawer.draw_ahead(width, draw)
 
     @contextmanager
@@ -144,16 +142,14 @@ class ExposedSite:
             yield
         finally:
             self.depth -= 1
-        layer = self.site.layer
-        if self.calls == before and self._state.exposes(layer.training):
+        if self.calls == before and self._state.exposes(self.site.layer.training):
+            width = getattr(self.site.layer, "bits", self.site.width_if_set)
             raise InjectionError(
                 f"layer {self.site.name!r} ran without quantizing its weight (its width is "
-                f"{getattr(layer, 'bits', None)}): there is no quantized memory to upset"
+                f"{width}): there is no quantized memory to upset"
             )
 
-    def weight(
-        self, quantize: Quantize, args: Tuple[Any, ...], kwargs: Mapping[str, Any]
-    ) -> torch.Tensor:
+    def weight(self, quantize: Quantize, args: Tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         """What the layer's own call ``quantize(*args, **kwargs)`` gives under the current fault
         map: untouched words keep their bits, and the gradient passes straight through.
 
@@ -162,40 +158,47 @@ class ExposedSite:
         result = self._weight(quantize, args, kwargs)
         if self.step_size is None or not self._state.exposes(self.site.layer.training):
             return result
-        return self.step_size.rescaled(result, self.site, self._width(args, kwargs))
+        (values, whole), width = self._parts(result), self.site.width_of(args, kwargs)
+        return self._within(whole, self.step_size.rescaled(values, self.site, width))
 
-    def _weight(
-        self, quantize: Quantize, args: Tuple[Any, ...], kwargs: Mapping[str, Any]
-    ) -> torch.Tensor:
+    def used(self, args: Tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+        """The layer uses its weight once more; whether its codes are under upsets."""
         layer, state = self.site.layer, self._state
         self.calls += 1
         if not state.exposes(layer.training):
             state.note_clean(layer.training)
             if state.observer is not None and not state.calibrating:
-                width = self._width(args, kwargs)
+                width = self.site.width_of(args, kwargs)
                 self.clean_widths[width] = None
                 if state.used is not None:
                     state.used(self, width)
-            return quantize(*args, **kwargs)
+            return False
         self._refuse_other_tools()
         state.trained = state.trained or layer.training
-        if not self.exposed:
-            return quantize(*args, **kwargs)
-        width = self._width(args, kwargs)
-        draw = state.exposure_draw(self.site.name, layer.training)
-        placed = self._current_map(width, draw)
+        return self.exposed
+
+    def placed_now(self, width: int) -> Optional[PlacedMap]:
+        """The map that this use is under; None if it has no upset."""
+        draw = self._state.exposure_draw(self.site.name, self.site.layer.training)
         self.counter.forwards += 1
+        return self._current_map(width, draw)
+
+    def _weight(self, quantize: Quantize, args: Tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        if not self.used(args, kwargs):
+            return quantize(*args, **kwargs)
+        placed = self.placed_now(self.site.width_of(args, kwargs))
         key = None if self._cache is None else self._cache.key(args, kwargs)
         if self._cache is None or key is None:
             return self._fresh(quantize, args, kwargs, placed)
         kept = self._cache.find(key)
         if kept is None:
-            clean = quantize(*args, **kwargs)
+            clean, whole = self._parts(quantize(*args, **kwargs))
             if placed is not None:
                 self._require_quantized(clean)
-            kept = self._cache.keep(key, clean)
+            kept = self._cache.keep(key, clean, whole)
         # Where gradients are on, a graph may have saved what it was given before.
-        return kept.under(placed, self._reader, in_place=not torch.is_grad_enabled())
+        found = kept.under(placed, self.reader, in_place=not torch.is_grad_enabled())
+        return self._within(kept.whole, found)
 
     def _fresh(
         self,
@@ -203,19 +206,27 @@ class ExposedSite:
         args: Tuple[Any, ...],
         kwargs: Mapping[str, Any],
         placed: Optional[PlacedMap],
-    ) -> torch.Tensor:
-        clean = quantize(*args, **kwargs)
+    ) -> Any:
+        clean, whole = self._parts(quantize(*args, **kwargs))
         if placed is None:
-            return clean
+            return clean if whole is None else whole
         self._require_quantized(clean)
         # Patched in place only if nobody else can see it: no other name holds it, and it is
         # not detached from a tensor that the host keeps (it would have no grad_fn).
         ours = sys.getrefcount(clean) <= _ALONE
         if not ours or clean.grad_fn is None or clean._is_view():
             clean = clean.clone()
-        values = self._reader.faulted(clean.detach(), placed, self.site.step_size(placed.width))
+        values = self.reader.faulted(clean.detach(), placed, self.site.grid(placed.width))
         faulted: torch.Tensor = Patch.apply(clean, placed, values)  # type: ignore[no-untyped-call]
-        return faulted
+        return self._within(whole, faulted)
+
+    def _parts(self, result: Any) -> Tuple[torch.Tensor, Any]:
+        """The values in what the quantizer gave; and that, unless it is these values alone."""
+        values = self.site.value_of(result)
+        return values, None if values is result else result
+
+    def _within(self, whole: Any, values: torch.Tensor) -> Any:
+        return values if whole is None else self.site.with_value(whole, values)
 
     def _refuse_other_tools(self) -> None:
         """Raise for a forward that torch runs to make another program of it."""
@@ -223,30 +234,22 @@ class ExposedSite:
             raise InjectionError(
                 "the model cannot be traced while upsets are injected: disable first"
             )
-        check_memory_of_its_own(f"weight of site {self.site.name!r}", self.site.layer.weight)
+        check_memory_of_its_own(f"weight of site {self.site.name!r}", self.site.weight)
 
     def _require_quantized(self, clean: torch.Tensor) -> None:
-        weight = self.site.layer.weight
+        weight = self.site.weight
         if clean.data_ptr() == weight.data_ptr() or clean.shape != weight.shape:
             raise InjectionError(
                 f"site {self.site.name!r}: its quantizer gave back no fresh tensor of the "
                 f"weight's shape {tuple(weight.shape)}, so it does not quantize"
             )
 
-    def _width(self, args: Tuple[Any, ...], kwargs: Mapping[str, Any]) -> int:
-        bits = kwargs["bits"] if "bits" in kwargs else args[1] if len(args) > 1 else None
-        if bits is None:
-            raise InjectionError(
-                f"site {self.site.name!r}: its layer called the quantizer without a width"
-            )
-        return checked_width(self.site.name, bits)
-
     def _current_map(self, width: int, draw: int) -> Optional[PlacedMap]:
         """The map that holds now; None if it has no upset."""
         if draw != self._draw:
             self._maps = {}
             self._draw = draw
-        device = self.site.layer.weight.device
+        device = self.site.weight.device
         if (width, device) not in self._maps:
             self._maps[width, device] = self._place(width, draw, device)
             counter, memory = self.counter, self._drawer.memory(width)

@@ -11,7 +11,8 @@ from ..faults.fault_list import place_in
 from ..faults.fault_map import BITS_LIMIT, FaultMap
 from ..faults.site_memory import Given, SiteMemory
 from ..fields import selected_bits, shown
-from ..quantizers.sites import Site, all_sites
+from ..quantizers.contract import Site
+from ..quantizers.sites import all_sites
 from ..settings.injection import InjectionSettings
 
 

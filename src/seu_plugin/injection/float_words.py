@@ -17,8 +17,8 @@ from ..faults.cell_map import CellMap
 from ..faults.fault_map import FaultMap, popcount
 from ..faults.seeding import Stream, Streams
 from ..faults.site_memory import ReadMap, SiteMemory
+from ..quantizers.contract import Site, StepWords
 from ..quantizers.names import clean_name
-from ..quantizers.sites import Site
 from .forward_state import ForwardState
 from .statistics import Counter, SiteStatistics
 
@@ -197,13 +197,14 @@ class WeightStepSize:
     """The step size of a weight: memory holds codes, which are read times the wrong step."""
 
     def __init__(self, site: Site, state: ForwardState) -> None:
-        self.words = step_size_words(site, "quan_w_fn", state)
+        self._at = site.step_words()
+        self.words = step_size_words(site, self._at, state)
 
     def rescaled(self, weight: torch.Tensor, site: Site, width: int) -> torch.Tensor:
         """``weight``, code by code, times the step size that is read now."""
-        step = site.step_size(width)
-        with replaced([self.words], part_of(site.quantizer, width)):
-            wrong = site.step_size(width)
+        step = site.grid(width).scale
+        with replaced([self.words], self._at.part(width)):
+            wrong = site.grid(width).scale
         if torch.equal(step, wrong):
             return weight
         value = (weight.detach() / step).round() * wrong
@@ -211,18 +212,6 @@ class WeightStepSize:
         return read
 
 
-def part_of(quantizer: Any, width: int) -> int:
-    """Which of a quantizer's step sizes is that of ``width`` (quan/quantizer/lsq.py)."""
-    index = getattr(quantizer, "_index_bits", None)
-    return int(index(width)) if callable(index) else list(quantizer.bit_list).index(width)
-
-
-def step_size_words(site: Site, kind: str, state: ForwardState) -> ExposedWords:
-    """The step sizes of a site's weight (``quan_w_fn``) or activation (``quan_a_fn``) quantizer."""
-    quantizer = getattr(site.layer, kind, None)
-    if not isinstance(getattr(quantizer, "s", None), torch.Tensor):
-        raise SiteError(
-            f"targets: step_sizes, but site {site.name!r} has no {kind}.s to read; exclude it"
-        )
-    assert isinstance(quantizer, nn.Module)
-    return ExposedWords(f"{site.name}.{kind}.s", quantizer, "s", state)
+def step_size_words(site: Site, at: StepWords, state: ForwardState) -> ExposedWords:
+    """The step sizes of a site's weight or activation quantizer."""
+    return ExposedWords(f"{site.name}.{at.name}", at.module, at.tensor, state)

@@ -158,7 +158,7 @@ class FaultInjector:
         for exposed in self._exposed:
             width = None if widths_set_later else exposed.site.width
             if width is not None:
-                exposed.site.check_step_size(width)
+                exposed.site.check(width)
         check_memory(self.sites, self.settings)
         check_listed(self.model, self.sites, self.settings)  # widths may be others now
         self._state.reset()

@@ -10,14 +10,16 @@ import torch
 from torch import nn
 
 from ..errors import InjectionError
+from ..quantizers.contract import Activations
 from ..quantizers.names import unwrap
 from .activation_codes import ExposedActivations
 from .exposure import ExposedSite
-from .float_words import ExposedWords, part_of, replaced
+from .float_words import ExposedWords, replaced
 from .forward_state import ForwardState
 from .forwards import Hold, TakenForward
 from .other_targets import OtherTargets
 from .reuse import Reuse
+from .stores import in_store
 
 
 def take_over(
@@ -43,12 +45,12 @@ def take_over(
         for exposed in sites:
             bias = others.biases.get(exposed.site.name)
             layer = _LayerForward(exposed.site.layer, hold, exposed, bias, reuse)
-            layer.weight = _QuantizerForward(exposed.site.quantizer, hold, exposed, layer)
+            if exposed.site.store is None:
+                layer.weight = _QuantizerForward(exposed.site.quantizer, hold, exposed, layer)
             name = exposed.site.name
             codes, step = others.activations.get(name), others.step_sizes.get(name)
             if codes is not None or step is not None:
-                quantizer = exposed.site.layer.quan_a_fn
-                _ActivationForward(quantizer, hold, exposed, codes, step, layer)
+                _ActivationForward(exposed.site.activations(), hold, exposed, codes, step, layer)
         for norm, words in others.norms.items():
             _NormForward(norm, hold, words)
         if reuse is not None and seen is not None:
@@ -103,7 +105,7 @@ class _RootForward(TakenForward):
 class _LayerForward(TakenForward):
     """Marks the inside of a layer: quantizer calls elsewhere see clean weights."""
 
-    weight: TakenForward
+    weight: Optional[TakenForward] = None  # that of its weight quantizer, if there is one
 
     def __init__(
         self,
@@ -118,13 +120,14 @@ class _LayerForward(TakenForward):
         self._words = [] if bias is None else [bias]
 
     def run(self, *args: Any, **kwargs: Any) -> Any:
-        self.weight.check_held()  # the layer may run without the model around it
+        if self.weight is not None:
+            self.weight.check_held()  # the layer may run without the model around it
         if self._reuse is None:
             return self._computed(*args, **kwargs)
         return self._reuse.call(self.module, self._computed, args, kwargs)
 
     def _computed(self, *args: Any, **kwargs: Any) -> Any:
-        with self._exposed.inside_layer(), replaced(self._words):
+        with self._exposed.inside_layer(), in_store(self._exposed), replaced(self._words):
             return self.original(*args, **kwargs)
 
 
@@ -172,15 +175,16 @@ class _ActivationForward(TakenForward):
 
     def __init__(
         self,
-        module: nn.Module,
+        quantized: Activations,
         hold: Hold,
         exposed: ExposedSite,
         codes: Optional[ExposedActivations],
         step: Optional[ExposedWords],
         layer: TakenForward,
     ) -> None:
-        super().__init__(module, hold, layer)
-        self._exposed, self._codes, self._step = exposed, codes, step
+        super().__init__(quantized.quantizer, hold, layer)
+        self._quantized, self._exposed, self._codes, self._step = quantized, exposed, codes, step
+        self._part = None if step is None else exposed.site.activation_step_words().part
 
     def run(self, *args: Any, **kwargs: Any) -> Any:
         if self._exposed.depth == 0:
@@ -191,17 +195,16 @@ class _ActivationForward(TakenForward):
             return self._codes.output(self.original, args, kwargs)
 
     def _step_size(self, args: Any, kwargs: Any) -> ContextManager[None]:
-        width = kwargs["bits"] if "bits" in kwargs else args[1] if len(args) > 1 else None
-        if self._step is None or width is None or int(width) >= 32 or not self._step.exposed:
+        width = None if self._part is None else self._quantized.width_of(args, kwargs)
+        if self._step is None or self._part is None or width is None or not self._step.exposed:
             return nullcontext()
-        part = part_of(self.module, int(width))
+        part = self._part(width)
         state = getattr(self.module, "init_state", None)
         if isinstance(state, torch.Tensor) and not bool(state.reshape(-1)[part]):
             if self.module.training or not self._step.injects:
                 return nullcontext()  # this very forward sets it: nothing is stored yet
             raise InjectionError(
-                f"{self._step.name}: has no value at width {int(width)} yet; run the model "
-                "clean once"
+                f"{self._step.name}: has no value at width {width} yet; run the model clean once"
             )
         return replaced([self._step], part)
 

@@ -43,7 +43,9 @@ class OtherTargets:
         if "activations" in targets:
             self.activations = {site.name: ExposedActivations(site, state) for site in sites}
         if "step_sizes" in targets:
-            self.step_sizes = {s.name: step_size_words(s, "quan_a_fn", state) for s in sites}
+            for site in sites:
+                at = site.activation_step_words()
+                self.step_sizes[site.name] = step_size_words(site, at, state)
             for one in exposed:
                 one.step_size = WeightStepSize(one.site, state)
                 weight_steps.append(one.step_size.words)

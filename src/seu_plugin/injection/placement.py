@@ -121,8 +121,8 @@ class PlacedMap:
             flat = weight.reshape(-1).index_copy(0, self.index, values)
             weight.copy_(flat.view_as(weight))
 
-    def step_sizes(self, weight: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
-        """The step size of each hit word: one element if all have the same."""
+    def of_words(self, weight: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+        """The step size (or zero point) of each hit word: one element if all have the same."""
         if scale.numel() == 1:
             return scale.reshape(1)
         scale = scale.contiguous()
@@ -156,7 +156,7 @@ class PlacedMasks(PlacedMap):
     def write(self, weight: torch.Tensor, values: torch.Tensor) -> None:
         weight.copy_(values.view_as(weight))
 
-    def step_sizes(self, weight: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+    def of_words(self, weight: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
         if scale.numel() == 1:
             return scale.reshape(1)
         return scale.expand(weight.shape).reshape(-1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional, Union
+from typing import Any, Optional, Protocol, Union
 
 import numpy as np
 import numpy.typing as npt
@@ -13,44 +13,50 @@ from ..faults.cell_map import CellMap
 from ..faults.decoding import ProtectedMap
 from ..faults.fault_map import FaultMap, popcount
 from ..memory.codecs import Codec
-from ..quantizers.sites import Site
+from ..quantizers.grid import HALF, TOLERANCE, Grid
 from .placement import PlacedMap
 
-#: How far a weight over its step size may be from an integer, in float32 and float64.
-TOLERANCE = 0.01
-#: Too coarse to allow for a tolerance: a code must give back the very weight.
-HALF = (torch.float16, torch.bfloat16)
 _BLOCK = 1 << 14  # words that a cache holds, with all that is computed from them
+
+
+class Named(Protocol):
+    """Whose words are read: a site, or the activations of one."""
+
+    @property
+    def name(self) -> str: ...
 
 
 class Reader:
     """Reads the hit words of a site, and checks that they are what it takes them for."""
 
-    def __init__(self, site: Site, no_numbers: bool = False) -> None:
+    def __init__(self, site: Named, no_numbers: bool = False) -> None:
         self.site = site
         #: Whether words may be NaN or Inf, or lack a step size: they hold no code, and stay.
         self._no_numbers = no_numbers
         self._errors: Any = {"all": "ignore"} if no_numbers else {}
         self._unfit: Optional[torch.Tensor] = None
 
-    def faulted(self, clean: torch.Tensor, placed: PlacedMap, scale: torch.Tensor) -> torch.Tensor:
+    def faulted(self, clean: torch.Tensor, placed: PlacedMap, grid: Grid) -> torch.Tensor:
         """What the words of ``clean`` that ``placed`` holds read as; dtype of ``clean``.
 
-        Raises InjectionError if they are no codes of its width times ``scale``. On a GPU that
+        Raises InjectionError if they are no codes of its width on ``grid``. On a GPU that
         is remembered, for :meth:`check`, since asking would wait for the device.
         """
         stored, flips = placed.read(clean), placed.flips
-        scale = placed.step_sizes(clean, scale)
+        grid = grid.map(lambda numbers: placed.of_words(clean, numbers))
         if placed.effect is not None and not (placed.on_host and clean.dtype not in HALF):
             on = placed.codes_on
-            return self._by_torch(stored.to(on), scale.to(on), None, placed).to(clean.device)
+            moved = grid.map(lambda numbers: numbers.to(on))
+            return self._by_torch(stored.to(on), moved, None, placed).to(clean.device)
         if flips is None:
             if clean.dtype not in HALF:
                 with np.errstate(**self._errors):
-                    words = self._by_numpy(stored.cpu().numpy(), scale.cpu().numpy(), placed)
+                    words = self._by_numpy(stored.cpu().numpy(), grid, placed)
                 return torch.from_numpy(words).to(clean.device)
             flips = torch.from_numpy(placed.codec.flips(placed.mask, placed.width))
-        codes = self._by_torch(stored.to(flips.device), scale.to(flips.device), flips, placed)
+        on = flips.device
+        moved = grid.map(lambda numbers: numbers.to(on))
+        codes = self._by_torch(stored.to(on), moved, flips, placed)
         return placed.combine(stored, codes.to(clean.device))
 
     def check(self) -> None:
@@ -59,11 +65,12 @@ class Reader:
         if unfit is not None and bool(unfit):
             raise self._error(*self._noted)
 
-    def _by_numpy(
-        self, words: npt.NDArray[Any], steps: npt.NDArray[Any], placed: PlacedMap
-    ) -> npt.NDArray[Any]:
+    def _by_numpy(self, words: npt.NDArray[Any], grid: Grid, placed: PlacedMap) -> npt.NDArray[Any]:
         # numpy starts faster than torch, and blocks stay in the cache.
-        codec, width, (lowest, highest) = placed.codec, placed.width, placed.grid
+        codec, width = placed.codec, placed.width
+        lowest, highest = placed.grid
+        steps = grid.scale.cpu().numpy()
+        zeros = None if grid.zero_point is None else grid.zero_point.cpu().numpy()
         values = np.empty_like(words)
         size = _BLOCK if placed.effect is None else max(words.size, 1)
         for start in range(0, words.size, size):
@@ -74,9 +81,12 @@ class Reader:
                 strange = ~(np.isfinite(words[block]) & np.isfinite(ratio))
                 ratio[strange] = 0.0
             code = np.rint(ratio)
+            if zeros is not None:
+                zero = (zeros if zeros.size == 1 else zeros[block]).astype(code.dtype)
+                code += zero
             np.maximum(code, lowest, out=code)
             np.minimum(code, highest, out=code)
-            ratio -= code
+            ratio -= code if zeros is None else code - zero
             if not np.abs(ratio, out=ratio).max() <= TOLERANCE:  # not a number, either
                 raise self._error(placed, words.dtype)
             codes = code.astype(np.int32)
@@ -84,8 +94,8 @@ class Reader:
                 wrong = placed.mask[block]
             else:
                 wrong = placed.wrong(codec.encode(codes, width))
-            upset = codec.upset(codes, codec.flips(wrong, width), width)
-            values[block] = upset.astype(code.dtype) * step
+            upset = codec.upset(codes, codec.flips(wrong, width), width).astype(code.dtype)
+            values[block] = (upset if zeros is None else upset - zero) * step
             if placed.effect is not None:
                 np.copyto(values, words, where=wrong == 0)
             if self._no_numbers:
@@ -95,33 +105,32 @@ class Reader:
     def _by_torch(
         self,
         words: torch.Tensor,
-        scale: torch.Tensor,
+        grid: Grid,
         flips: Optional[torch.Tensor],
         placed: PlacedMap,
     ) -> torch.Tensor:
-        ratio = words.float() / scale if words.dtype in HALF else words / scale
+        ratio = grid.steps(words)
         usual: Optional[torch.Tensor] = None
         if self._no_numbers:
             usual = torch.isfinite(words) & torch.isfinite(ratio)
             ratio = torch.where(usual, ratio, torch.zeros_like(ratio))
-        code = ratio.round().clamp_(*placed.grid)
+        codes, (lowest, highest) = grid.nearest(ratio, placed.grid), placed.grid
         if words.dtype in HALF:
-            differs = (code * scale).to(words.dtype) != words
-            for other in (code - 1, code + 1):  # too coarse to tell neighbouring codes apart
-                inside = (other >= placed.grid[0]) & (other <= placed.grid[1])
-                differs |= inside & ((other * scale).to(words.dtype) == words)
+            differs = grid.values(codes, words) != words
+            for other in (codes - 1, codes + 1):  # too coarse to tell neighbouring codes apart
+                inside = (other >= lowest) & (other <= highest)
+                differs |= inside & (grid.values(other, words) == words)
             off = (differs if usual is None else differs & usual).any()
         else:
-            off = ratio.sub_(code).abs_().max()
+            off = ratio.sub_(grid.from_zero(codes, ratio.dtype)).abs_().max()
         self._note(off, placed, words.dtype)
-        codec, width, codes = placed.codec, placed.width, code.to(torch.int32)
+        codec, width = placed.codec, placed.width
         if flips is None:
             wrong = placed.wrong_on_device(codec.encode(codes, width))
             new: torch.Tensor = codec.upset(codes, codec.flips(wrong, width), width)
-            values = new.to(code.dtype).mul_(scale).to(words.dtype)
-            values = torch.where(wrong != 0, values, words)
+            values = torch.where(wrong != 0, grid.values(new, words), words)
         else:
-            values = codec.upset(codes, flips, width).to(code.dtype).mul_(scale).to(words.dtype)
+            values = grid.values(codec.upset(codes, flips, width), words)
         return values if usual is None else torch.where(usual, values, words)
 
     def _note(self, off: torch.Tensor, placed: PlacedMap, dtype: torch.dtype) -> None:
@@ -145,14 +154,15 @@ class Reader:
 def wrong_bits(
     effect: Union[CellMap, ProtectedMap],
     clean: torch.Tensor,
-    scale: torch.Tensor,
+    grid: Grid,
     codec: Codec,
     width: int,
 ) -> FaultMap:
     """The bits of a quantized weight that are read wrong where that depends on what is stored."""
     placed = PlacedMap(effect, codec, width, clean.device)
-    words = placed.read(clean).double() / placed.step_sizes(clean, scale).double()
-    codes = words.cpu().numpy().round().clip(*placed.grid).astype(np.int32)
+    wide = grid.map(lambda numbers: placed.of_words(clean, numbers).double())
+    near = wide.nearest(wide.steps(placed.read(clean).double()), placed.grid)
+    codes = near.cpu().numpy()
     flips = placed.wrong(np.asarray(codec.encode(codes, width)))
     hit = np.flatnonzero(flips)
     index = np.asarray(placed.index.cpu().numpy()[hit], dtype=np.int64)

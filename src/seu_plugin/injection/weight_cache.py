@@ -7,7 +7,7 @@ from typing import Any, Hashable, List, Mapping, Optional, Tuple
 
 import torch
 
-from ..quantizers.sites import Site
+from ..quantizers.contract import Site
 from .devices import autocast_state
 from .placement import PlacedMap
 from .reading import Reader
@@ -21,9 +21,11 @@ _PLAIN = (int, float, str, type(None))
 
 
 class KeptWeight:
-    """A quantized weight, and the upsets that are in it now."""
+    """A quantized weight, and the upsets that are in it now. ``whole``: what the quantizer gave, if
+    it is more than that tensor."""
 
-    def __init__(self, clean: torch.Tensor) -> None:
+    def __init__(self, site: Site, clean: torch.Tensor, whole: Any) -> None:
+        self.whole, self._site = whole, site
         self._tensor = _copy(clean)  # the host may hold it, or what it was detached from
         self._version = self._tensor._version
         self._placed: Optional[PlacedMap] = None
@@ -44,7 +46,7 @@ class KeptWeight:
             self._placed.write(self._tensor, self._saved)
             self._placed = None
         if placed is not None:
-            values = reader.faulted(self._tensor, placed, reader.site.step_size(placed.width))
+            values = reader.faulted(self._tensor, placed, self._site.grid(placed.width))
             self._saved = placed.read(self._tensor)
             placed.write(self._tensor, values)
             self._placed = placed
@@ -56,7 +58,7 @@ class WeightCache:
     """Keeps one quantized weight, for as long as its key stays the same."""
 
     def __init__(self, site: Site) -> None:
-        self._layer, self._quantizer = site.layer, site.quantizer
+        self._site = site
         self.clear()
 
     def clear(self) -> None:
@@ -71,7 +73,7 @@ class WeightCache:
         That is so if a gradient flows, if the layer does not pass its own weight, or if the
         weight has no version counter.
         """
-        weight, quantizer = self._layer.weight, self._quantizer
+        weight, quantizer = self._site.weight, self._site.quantizer
         if not args or args[0] is not weight or torch._C._get_tracing_state():
             return None
         tensors = [weight, *self._tensors()]
@@ -83,7 +85,7 @@ class WeightCache:
         return (
             (args[1:], tuple(sorted(kwargs.items()))),
             tuple((id(t), t.data_ptr(), t._version, t.dtype, t.device, t.shape) for t in tensors),
-            (self._layer.training, quantizer.training),
+            (self._site.layer.training, quantizer.training),
             (graded, torch.is_inference_mode_enabled(), autocast_state(weight.device.type)),
         )
 
@@ -93,19 +95,19 @@ class WeightCache:
             return None
         return kept if all(probe.unchanged() for probe in self._probes) else None
 
-    def keep(self, key: Hashable, clean: torch.Tensor) -> KeptWeight:
+    def keep(self, key: Hashable, clean: torch.Tensor, whole: Any = None) -> KeptWeight:
         """Keep a copy of ``clean`` in place of what was kept before."""
-        tensors = [self._layer.weight, *self._tensors()]
+        tensors = [self._site.weight, *self._tensors()]
         self._key = key
         # Held, so that neither an id nor an address is given to another tensor meanwhile.
         self._alive = [*tensors, *(t.detach() for t in tensors)]
         # On a GPU, comparing would wait for the device.
         self._probes = [_Probe(t.detach()) for t in tensors if t.device.type == "cpu"]
-        self._kept = KeptWeight(clean)
+        self._kept = KeptWeight(self._site, clean, whole)
         return self._kept
 
     def _tensors(self) -> List[torch.Tensor]:
-        quantizer = self._quantizer
+        quantizer = self._site.quantizer
         if quantizer._modules:
             return [*quantizer.parameters(), *quantizer.buffers()]
         own = (*quantizer._parameters.values(), *quantizer._buffers.values())

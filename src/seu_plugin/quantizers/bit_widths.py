@@ -21,8 +21,8 @@ from rfquant_hooks.contract import BitWidths
 from ..errors import BitWidthError, ConfigError, did_you_mean
 from ..fields import shown
 from ..files import read_json
+from .adapters.rfquant import is_quantized
 from .names import clean_name
-from .sites import is_quantized
 
 PathLike = Union[str, "Path"]
 #: Bytes that a bit-width file may have.

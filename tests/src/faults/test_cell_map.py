@@ -63,7 +63,8 @@ def test_what_flips_whatever_is_stored_is_a_fault_map():
 def test_codes_are_worked_on_where_the_map_was_put(monkeypatch):
     """With ``device`` other than the weight's, words travel there and back."""
     from seu_plugin.injection.reading import Reader
-    from seu_plugin.quantizers.sites import Site
+    from seu_plugin.quantizers.contract import LayerSite
+    from seu_plugin.quantizers.grid import Grid
 
     cells = CellMap(np.array([0]), masks([1]), masks([0]))
     placed = PlacedMap(
@@ -71,12 +72,13 @@ def test_codes_are_worked_on_where_the_map_was_put(monkeypatch):
     )
     seen = []
 
-    def by_torch(self, words, scale, flips, placed):
-        seen.append((words.device.type, scale.device.type))
+    def by_torch(self, words, grid, flips, placed):
+        seen.append((words.device.type, grid.scale.device.type))
         return torch.zeros(1)
 
     monkeypatch.setattr(Reader, "_by_torch", by_torch)
-    Reader(Site("a", None, None)).faulted(torch.zeros(4), placed, torch.tensor(0.5))
+    grid = Grid(4, False, torch.tensor(0.5))
+    Reader(LayerSite("a", None, None)).faulted(torch.zeros(4), placed, grid)
     assert seen == [("meta", "meta")]
 
 

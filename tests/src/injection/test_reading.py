@@ -12,6 +12,7 @@ from seu_plugin.faults.fault_map import FaultMap
 from seu_plugin.injection.placement import PlacedMap
 from seu_plugin.injection.reading import Reader
 from seu_plugin.memory.codecs import CODECS, codec
+from seu_plugin.quantizers.grid import Grid
 from seu_plugin.quantizers.sites import all_sites
 
 CPU = torch.device("cpu")
@@ -30,6 +31,10 @@ def grid(name, width):
     return torch.arange(chosen.lowest(width), chosen.highest(width) + 1)
 
 
+def on(scale, width):
+    return Grid(width, True, scale)
+
+
 @pytest.mark.parametrize("name", sorted(CODECS))
 @pytest.mark.parametrize("width", [2, 4, 8])
 def test_every_code_under_every_mask(name, width):
@@ -37,7 +42,7 @@ def test_every_code_under_every_mask(name, width):
     for mask in range(1, 1 << width):
         masks = torch.full_like(codes, mask)
         placed = place(masks, name, width)
-        got = Reader(SITE).faulted(codes * 0.25, placed, torch.tensor(0.25))
+        got = Reader(SITE).faulted(codes * 0.25, placed, on(torch.tensor(0.25), width))
         stored = codec(name).encode(codes, width) ^ mask
         assert torch.equal(got, codec(name).decode(stored, width) * 0.25)
 
@@ -57,7 +62,7 @@ def test_read_exactly_or_refused(dtype, width, step, seed):
     two = codec("twos_complement")
     expected = two.decode(two.encode(codes, width) ^ masks, width).double() * scale.double()
     try:
-        got = Reader(SITE).faulted(weights, place(masks, two.name, width), scale)
+        got = Reader(SITE).faulted(weights, place(masks, two.name, width), on(scale, width))
     except InjectionError as error:
         enough = {torch.bfloat16: 7, torch.float16: 10}  # bits of the significand, less one
         assert width > enough[dtype] and "exactly" in str(error)
@@ -72,7 +77,7 @@ def test_codes_that_half_precision_cannot_tell_apart_are_refused(dtype, width):
     codes = grid("twos_complement", width)
     placed = place(torch.ones_like(codes), "twos_complement", width)
     with pytest.raises(InjectionError, match="exactly,"):
-        Reader(SITE).faulted((codes * scale).to(dtype), placed, scale)
+        Reader(SITE).faulted((codes * scale).to(dtype), placed, on(scale, width))
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -81,7 +86,7 @@ def test_half_precision_weights_off_the_grid_are_refused(dtype):
     masks = torch.ones(3, dtype=torch.int32)
     placed = place(masks, "twos_complement", 4)
     with pytest.raises(InjectionError, match=r"not twos_complement codes of 4 bits .* exactly,"):
-        Reader(SITE).faulted(weights, placed, torch.tensor(0.25, dtype=dtype))
+        Reader(SITE).faulted(weights, placed, on(torch.tensor(0.25, dtype=dtype), 4))
 
 
 @pytest.mark.parametrize("cache", [False, True])

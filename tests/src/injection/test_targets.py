@@ -15,7 +15,8 @@ from seu_plugin.faults.fault_map import FaultMap
 from seu_plugin.injection.placement import PlacedMap
 from seu_plugin.injection.reading import Reader
 from seu_plugin.memory.codecs import codec
-from seu_plugin.quantizers.sites import Site
+from seu_plugin.quantizers.adapters.rfquant import RFQuantActivations
+from seu_plugin.quantizers.grid import Grid
 
 FLOATS = ["step_sizes", "batch_norm", "biases"]
 
@@ -229,15 +230,16 @@ def test_a_word_without_a_code_stays_as_it_is(dtype, flips):
     index, one = np.arange(5), np.ones(5, np.int32)
     hit = FaultMap(index, one, 5) if flips is None else CellMap(index, one, 0 * one)
     placed = PlacedMap(hit, codec("unsigned"), 4, torch.device("cpu"))
-    reader = Reader(Site("a", None, None), no_numbers=True)
-    read = reader.faulted(words, placed, step)
+    reader = Reader(RFQuantActivations("a", None), no_numbers=True)
+    grid = Grid(4, False, step)
+    read = reader.faulted(words, placed, grid)
     assert torch.equal(
         read[[1, 2, 3, 4]],
         torch.tensor([np.inf, 1.5, -np.inf, 2.0 if flips is None else 2.5], dtype=dtype),
     )
     assert read[0].isnan()
     with pytest.raises(InjectionError, match=r"its .* words are not unsigned codes"):
-        Reader(Site("a", None, None)).faulted(words, placed, step)
+        Reader(RFQuantActivations("a", None)).faulted(words, placed, grid)
 
 
 def test_activations_that_stay_float32_are_no_codes():

@@ -1,8 +1,5 @@
 """Finding and choosing sites."""
 
-import math
-
-import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -11,8 +8,9 @@ import toy
 from seu_plugin import FaultInjector
 from seu_plugin.errors import SiteError
 from seu_plugin.fields import LayerSelection
+from seu_plugin.quantizers.adapters.rfquant import RFQuantSite
 from seu_plugin.quantizers.names import clean_name, unwrap
-from seu_plugin.quantizers.sites import Site, all_sites, checked_width, select_sites
+from seu_plugin.quantizers.sites import all_sites, select_sites
 
 
 def names(model, **selection):
@@ -79,108 +77,6 @@ def test_shared_weight_is_an_error():
         names(model)
 
 
-def test_width_comes_from_fixed_bits_or_bits():
-    assert [s.width for s in all_sites(toy.net())] == [8, 4, 3, 8]
-
-
-def test_width_unknown_yet_is_an_error():
-    model = toy.net()
-    model.conv2.bits = None
-    with pytest.raises(SiteError, match="'conv2' has no bit width yet"):
-        _ = all_sites(model)[1].width
-
-
-def test_candidate_list_has_no_width_yet():
-    model = toy.net()
-    model.conv2.bits = ([4, 3], [4, 3])
-    assert all_sites(model)[1].width is None
-
-
-def test_floating_point_width_is_an_error():
-    model = toy.net()
-    model.conv2.bits = (32, 32)
-    with pytest.raises(SiteError, match="width 32"):
-        _ = all_sites(model)[1].width
-
-
-def test_step_size_of_unknown_width_is_an_error():
-    with pytest.raises(SiteError, match="offers no width 7"):
-        all_sites(toy.net())[1].step_size(7)
-
-
-def test_unreadable_step_size_is_an_error():
-    model = toy.net()
-    model.conv2.quan_w_fn = nn.Identity()
-    with pytest.raises(SiteError, match="cannot read the step size"):
-        all_sites(model)[1].step_size(4)
-
-
-def test_step_size_of_odd_shape_is_an_error():
-    model = toy.net()
-    model.conv2.quan_w_fn.get_scale = lambda bits: torch.ones(3)
-    with pytest.raises(SiteError, match="neither per tensor nor per channel"):
-        all_sites(model)[1].step_size(4)
-
-
-@pytest.mark.parametrize(
-    "bits", [4, [], ("4", 4), (4.5, 4), (math.nan, 4), (True, 4), (0, 4), (17, 4)]
-)
-def test_widths_that_are_none_are_named(bits):
-    model = toy.net()
-    model.conv2.bits = bits
-    with pytest.raises(SiteError, match="conv2") as error:
-        _ = all_sites(model)[1].width
-    assert "\n" not in str(error.value)
-
-
-def test_a_width_may_be_a_number_of_torch_or_numpy():
-    for width in (torch.tensor(4), torch.tensor(4, dtype=torch.int32), np.int64(4)):
-        assert checked_width("conv2", width) == 4
-
-
-class Transposed(nn.ConvTranspose2d):
-    """16 -> 16 channels, one step size for each output channel, which is the second dimension."""
-
-    def __init__(self, along):
-        super().__init__(16, 16, 3, bias=False)
-        self.bits = (4, 4)
-        self.quan_w_fn = toy.Quantizer(self.weight, widths=(4,))
-        steps = torch.linspace(0.01, 1.0, 16)
-        shape = {"list": (16,), "second": (1, 16, 1, 1), "first": (16, 1, 1, 1)}[along]
-        shaped = (1, 16, 1, 1) if along == "list" else shape
-        self.quan_w_fn.get_scale = lambda bits, detach=True: steps.reshape(shape)
-        self.quan_w_fn.forward = lambda w, bits, **kw: (
-            (w / steps.reshape(shaped)).round().clamp(-8, 7) * steps.reshape(shaped)
-        )
-
-    def forward(self, x):
-        self.used = self.quan_w_fn(self.weight, self.bits[0])
-        return nn.functional.conv_transpose2d(x, self.used)
-
-
-@pytest.mark.parametrize("along", ["list", "second", "first"])
-def test_hit_words_are_codes_of_their_own_channel(along):
-    layer = Transposed(along)
-    with torch.no_grad():
-        layer.weight.normal_()
-    model = nn.Sequential(layer)
-    with FaultInjector(model, ber=0.05, seed=1), torch.no_grad():
-        model(torch.ones(1, 16, 4, 4))
-    step = all_sites(model)[0].step_size(4)
-    clean, codes = layer.quan_w_fn(layer.weight, 4), layer.used / step
-    assert (layer.used != clean).any()
-    assert torch.equal(codes.round().clamp(-8, 7), codes.round())
-    assert (codes - codes.round()).abs().max() < 1e-4
-
-
-@pytest.mark.parametrize("shape", [(3,), (16, 3, 1, 1), (1, 1, 16), (16, 16, 1, 2)])
-def test_step_sizes_along_no_axis_are_refused(shape):
-    model = toy.net()
-    model.conv3.quan_w_fn.get_scale = lambda bits: torch.ones(shape)
-    with pytest.raises(SiteError, match="neither per tensor nor per channel"):
-        all_sites(model)[2].step_size(3)
-
-
 def test_two_weights_in_one_memory_are_refused():
     model = toy.net()
     words = torch.randn(16 * 16 * 9 + 8)
@@ -203,7 +99,7 @@ def test_names_that_streams_are_made_with_are_refused(name):
 
 def test_a_site_too_large_for_a_map_is_refused_before_a_forward(monkeypatch):
     model = toy.net()
-    monkeypatch.setattr(Site, "words", property(lambda site: 1 << 30))
+    monkeypatch.setattr(RFQuantSite, "words", property(lambda site: 1 << 30))
     with pytest.raises(SiteError, match=r"must be smaller than 2\*\*32 bits"):
         FaultInjector(model, ber=1e-9, layers="conv2").enable()
 

@@ -1,0 +1,1 @@
+"""One file a quantizer: which layers it knows, and where their codes and step sizes are."""

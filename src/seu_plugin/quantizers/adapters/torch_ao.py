@@ -1,0 +1,99 @@
+"""torch.ao's layers of quantization-aware training: ``weight_fake_quant``, fused or not.
+
+Nothing of torch.ao is imported: its layers are known by the module that their class is from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional, Sequence, Tuple
+
+import torch
+from torch import nn
+
+from ...errors import SiteError
+from ..contract import LayerSite, Site, hookimpl, layers
+from ..grid import Grid, per_channel
+
+#: Where classes of such layers are from; the last two before torch 2.0.
+_FROM = ("torch.ao.nn.", "torch.nn.qat.", "torch.nn.intrinsic.qat.")
+
+
+@hookimpl
+def seu_sites(model: nn.Module) -> Sequence[Site]:
+    """Every layer with a fake-quantized weight, in ``named_modules`` order."""
+    found = layers(model, _is_known)
+    return [TorchAoSite(name, layer, layer.weight_fake_quant) for name, layer in found]
+
+
+def _is_known(module: nn.Module) -> bool:
+    return isinstance(module._modules.get("weight_fake_quant"), nn.Module) and any(
+        one.__module__.startswith(_FROM) for one in type(module).__mro__
+    )
+
+
+@dataclass(frozen=True)
+class TorchAoSite(LayerSite):
+    """One weight; its FakeQuantize has ``scale``, ``zero_point``, ``quant_min``, ``quant_max``."""
+
+    @property
+    def _bounds(self) -> Tuple[int, int]:
+        # The observer's are those in use; the other two are kept for old code.
+        source = getattr(self.quantizer, "activation_post_process", self.quantizer)
+        return int(source.quant_min), int(source.quant_max)
+
+    @property
+    def width(self) -> Optional[int]:
+        lowest, highest = self._bounds
+        width = highest.bit_length() + self.signed
+        grid = Grid(width, self.signed, torch.ones(()), narrow=self.narrow)
+        if not 1 <= width <= 16 or (grid.lowest, grid.highest) != (lowest, highest):
+            raise SiteError(
+                f"layer {self.name!r}: its codes {lowest} ... {highest} must be all those of a "
+                "width of 1 to 16 bits, or all but the lowest"
+            )
+        return width
+
+    @property
+    def signed(self) -> bool:
+        return self._bounds[0] < 0
+
+    @property
+    def narrow(self) -> bool:
+        lowest, highest = self._bounds
+        return self.signed and lowest == -highest
+
+    @property
+    def _axis(self) -> Optional[int]:
+        """That of channels; None if the weight has one scale."""
+        return int(self.quantizer.ch_axis) if self.quantizer.is_per_channel else None
+
+    def grid(self, width: int) -> Grid:
+        quantizer, dims, axis = self.quantizer, self.weight.dim(), self._axis or 0
+        scale, zero = (per_channel(x, axis, dims) for x in (quantizer.scale, quantizer.zero_point))
+        return Grid(width, self.signed, scale, zero, self.narrow)
+
+    def _quantized(self) -> torch.Tensor:
+        """What the layer has quantized: its weight as the BatchNorm, if it holds one, scales it."""
+        weight, norm = self.weight.detach(), self.layer._modules.get("bn")
+        if norm is None:
+            return weight
+        factor = norm.weight.detach() / torch.sqrt(norm.running_var + norm.eps)
+        scaled: torch.Tensor = weight * factor.reshape(-1, *[1] * (weight.dim() - 1))
+        return scaled
+
+    def clean(self, width: int) -> torch.Tensor:
+        """As the quantizer's forward, which may have an observer learn from what it is given."""
+        quantizer, weight, bounds = self.quantizer, self._quantized(), self._bounds
+        scale, zero = quantizer.scale, quantizer.zero_point
+        if self._axis is None:
+            return torch.fake_quantize_per_tensor_affine(weight, scale, zero, *bounds)
+        return torch.fake_quantize_per_channel_affine(weight, scale, zero, self._axis, *bounds)
+
+    def check(self, width: int) -> None:
+        if not bool(self.quantizer.fake_quant_enabled):
+            raise SiteError(
+                f"layer {self.name!r}: its fake quantization is switched off, so it would run in "
+                "floating point: call model.apply(torch.ao.quantization.enable_fake_quant) first"
+            )
+        super().check(width)
