@@ -122,6 +122,20 @@ def check_holds(name: str, grid: Grid, clean: torch.Tensor) -> None:
         )
 
 
+def width_of_range(name: str, lowest: int, highest: int) -> int:
+    """The width in bits of codes ``lowest`` ... ``highest``. Raises SiteError unless they are all
+    those of a width, or all but the lowest."""
+    signed = lowest < 0
+    width, narrow = highest.bit_length() + signed, signed and lowest == -highest
+    grid = Grid(width, signed, torch.ones(()), narrow=narrow)
+    if not 1 <= width <= 16 or (grid.lowest, grid.highest) != (lowest, highest):
+        raise SiteError(
+            f"layer {name!r}: its codes {lowest} ... {highest} must be all those of a width of 1 "
+            "to 16 bits, or all but the lowest"
+        )
+    return width
+
+
 def checked_width(name: str, width: Any) -> int:
     """``width`` as an integer. Raises SiteError for what is none (a fraction, a text), or for a
     width that is no quantized memory."""

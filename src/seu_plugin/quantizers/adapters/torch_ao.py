@@ -13,7 +13,7 @@ from torch import nn
 
 from ...errors import SiteError
 from ..contract import LayerSite, Site, hookimpl, layers
-from ..grid import Grid, per_channel
+from ..grid import Grid, per_channel, width_of_range
 
 #: Where classes of such layers are from; the last two before torch 2.0.
 _FROM = ("torch.ao.nn.", "torch.nn.qat.", "torch.nn.intrinsic.qat.")
@@ -44,15 +44,7 @@ class TorchAoSite(LayerSite):
 
     @property
     def width(self) -> Optional[int]:
-        lowest, highest = self._bounds
-        width = highest.bit_length() + self.signed
-        grid = Grid(width, self.signed, torch.ones(()), narrow=self.narrow)
-        if not 1 <= width <= 16 or (grid.lowest, grid.highest) != (lowest, highest):
-            raise SiteError(
-                f"layer {self.name!r}: its codes {lowest} ... {highest} must be all those of a "
-                "width of 1 to 16 bits, or all but the lowest"
-            )
-        return width
+        return width_of_range(self.name, *self._bounds)
 
     @property
     def signed(self) -> bool:
