@@ -5,8 +5,9 @@ from __future__ import annotations
 import numbers
 import re
 import reprlib
+from collections import Counter
 from fnmatch import fnmatchcase
-from typing import Annotated, Any, Dict, Literal, Tuple, Union
+from typing import Annotated, Any, Dict, Iterable, Literal, Tuple, Union
 
 from pydantic import (
     BaseModel,
@@ -87,6 +88,12 @@ def several(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
+def counted_names(names: Iterable[str]) -> str:
+    """``rfquant (21), torch.ao (2)``: how often each name comes; empty ones do not count."""
+    counts = Counter(name for name in names if name)
+    return ", ".join(f"{name} ({number})" for name, number in counts.items())
+
+
 class OneOrMany:
     """Marks a list that may be written as its only element, for the JSON Schema."""
 
@@ -106,11 +113,11 @@ def bit_positions(value: Any) -> Any:
         integral = all(isinstance(v, numbers.Integral) for v in value)
         if integral and not any(isinstance(v, bool) for v in value):
             positions = sorted({int(v) for v in value})
-            if len(positions) == len(value) and positions[0] >= 0 and positions[-1] <= 15:
+            if len(positions) == len(value) and positions[0] >= 0 and positions[-1] <= 31:
                 return tuple(positions)
     hint = did_you_mean(value, ("all", "msb", "lsb")) if isinstance(value, str) else ""
     raise ValueError(
-        "must be all, msb, lsb or a list of distinct positions in 0 ... 15 "
+        "must be all, msb, lsb or a list of distinct positions in 0 ... 31 "
         f"(0 = least significant){hint}"
     )
 

@@ -100,6 +100,7 @@ class Manifest(_Lenient):
     started: Optional[StrictStr] = None
     device: Optional[StrictStr] = None
     threads: StrictInt = 1
+    adapters: Dict[str, StrictStr] = {}
     command: Optional[List[StrictStr]] = None
     cwd: Optional[StrictStr] = None
     host: Optional[StrictStr] = None

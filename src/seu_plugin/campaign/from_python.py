@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any, Callable, Optional, Sequence, Union
 
@@ -54,6 +55,8 @@ class Campaign:
         self.model, self._evaluate = model, evaluate
         if "layers" in settings:
             settings["layers"] = selection(settings["layers"])
+        if isinstance(settings.get("output"), os.PathLike):
+            settings["output"] = os.fspath(settings["output"])
         section = {k: settings.pop(k) for k in list(settings) if k in _SECTION_KEYS}
         parsed = parse_section({**section, "campaign": settings})
         assert parsed.campaign is not None

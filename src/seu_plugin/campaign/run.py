@@ -46,7 +46,7 @@ _IDENTITY = (
     "enable_in_training",
     "enable_in_inference",
 )
-_ALSO = ("stuck_at", "asymmetric", "mbu", "upsets", "memory", "protection", "targets")
+_ALSO = ("stuck_at", "asymmetric", "mbu", "upsets", "memory", "protection", "targets", "quantizer")
 
 
 class CampaignRun:
@@ -190,6 +190,7 @@ class CampaignRun:
             "seed": self.evaluation.seed,
             "plan": plan.model_dump(mode="json"),
             "strata": self.strata,
+            "adapters": dict(evaluation.injector.sites.adapters),
             "extra_bits": self.evaluation.stored.extra_bits,
             **described(evaluation.conditional, evaluation.why_plain, evaluation.images.why),
             "versions": {

@@ -8,7 +8,7 @@ from typing import Any, Tuple
 import numpy as np
 import numpy.typing as npt
 
-from .fault_map import FaultMap, distinct, popcount
+from .fault_map import FaultMap, as_mask, distinct, popcount
 
 Masks = npt.NDArray[np.int32]
 
@@ -37,7 +37,8 @@ class CellMap:
 
     def restricted_to(self, bits: int) -> CellMap:
         """Cells in the bit positions set in ``bits`` only."""
-        up, down = self.up & np.int32(bits), self.down & np.int32(bits)
+        mask = as_mask(bits)
+        up, down = self.up & mask, self.down & mask
         hit = np.flatnonzero(up | down)
         return replace(self, index=self.index[hit], up=up[hit], down=down[hit])
 

@@ -93,9 +93,11 @@ def _zeros(size: int) -> Iterator[Bytes]:
 
 def _packed(flipped: Bytes, lanes: int) -> Tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
     """Words hit, and their masks, of bits stored one a byte and ``lanes`` a word."""
-    if lanes == 16:
-        halves = _masks(flipped.view("<u8")).reshape(-1, 2)
-        masks = halves[:, 0] | halves[:, 1] << np.int32(8)
+    if lanes > 8:
+        parts = _masks(flipped.view("<u8")).reshape(-1, lanes // 8)
+        masks = parts[:, 0]
+        for i in range(1, lanes // 8):
+            masks = masks | parts[:, i] << np.int32(8 * i)
         index = np.flatnonzero(masks)
         return index, masks[index]
     together = flipped.view(f"<u{lanes}")

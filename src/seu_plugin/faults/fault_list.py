@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import ConfigError, did_you_mean
 from ..fields import shown
 from ..files import load_json, read_text
-from .fault_map import MAX_WIDTH, FaultMap, popcount
+from .fault_map import MAX_WIDTH, FaultMap, as_masks, popcount
 
 
 class Fault(NamedTuple):
@@ -103,7 +103,7 @@ def fault_maps(listed: Sequence[Fault]) -> Dict[str, FaultMap]:
     maps = {}
     for site, masks in words.items():
         index = np.array(sorted(masks), dtype=np.int64)
-        mask = np.array([masks[word] for word in index.tolist()], dtype=np.int32)
+        mask = as_masks([masks[word] for word in index.tolist()])
         maps[site] = FaultMap(index, mask, popcount(mask))
     return maps
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Dict, Set
+from typing import Any, Dict, Sequence, Set
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,9 @@ DENSE_FROM = 0.02
 RADIX_FROM = 4096
 #: Positions are 32-bit fractions of 64-bit words.
 BITS_LIMIT = 1 << 32
-MAX_WIDTH = 16
+#: That of a float32 word; codes of quantizers have 16 bits at most.
+MAX_WIDTH = 32
+_ALL = (1 << 32) - 1
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,8 @@ class FaultMap:
     """The upsets of one site.
 
     ``index``: words hit, ascending and distinct; int64 of shape [words hit]. ``mask``: the
-    bits of each that flip, bit 0 the least significant; int32 of the same shape, never 0.
+    bits of each that flip, bit 0 the least significant (31 is the sign of the
+    int32); the same shape, never 0.
     """
 
     index: npt.NDArray[np.int64]
@@ -42,7 +45,8 @@ class FaultMap:
         if self.index.size and not 0 <= self.index.min() <= self.index.max() < words:
             far = self.index[(self.index < 0) | (self.index >= words)][0]
             raise SiteError(f"site {site!r}: no word {far}; it has {words} (0 ... {words - 1})")
-        beyond = int(np.bitwise_or.reduce(self.mask, initial=0)) >> width
+        every = int(np.bitwise_or.reduce(self.mask, initial=0)) & _ALL
+        beyond = every >> width
         if beyond:
             bit = width + (beyond & -beyond).bit_length() - 1
             raise SiteError(
@@ -51,7 +55,7 @@ class FaultMap:
 
     def restricted_to(self, bits: int) -> FaultMap:
         """The upsets in the bit positions set in ``bits`` only."""
-        mask = self.mask & np.int32(bits)
+        mask = self.mask & as_mask(bits)
         hit = np.flatnonzero(mask)
         mask = mask[hit]
         return FaultMap(self.index[hit], mask, popcount(mask))
@@ -69,7 +73,7 @@ def draw_fault_map(stream: Stream, words: int, width: int, ber: float) -> FaultM
     word q // width. The sparse and the dense path find the same set. Hence for one stream the
     map at a lower BER is a subset of the map at a higher one.
 
-    Raises SiteError for a site of 2**32 bits or more, or a width outside 1 to 16.
+    Raises SiteError for a site of 2**32 bits or more, or a width outside 1 to 32.
     """
     if not 1 <= width <= MAX_WIDTH:
         raise SiteError(f"width {width}: fault maps are drawn for widths 1 to {MAX_WIDTH}")
@@ -78,7 +82,7 @@ def draw_fault_map(stream: Stream, words: int, width: int, ber: float) -> FaultM
         raise SiteError(f"{words} words of {width} bits: a site must be smaller than 2**32 bits")
     n = upset_count(stream.word(), bits, ber)
     if n == bits:
-        full = np.full(words, (1 << width) - 1, dtype=np.int32)
+        full = np.full(words, as_mask((1 << width) - 1), dtype=np.int32)
         return FaultMap(np.arange(words, dtype=np.int64), full, n)
     if n <= FEW:
         return _draw_few(stream, words, width, n)
@@ -97,7 +101,7 @@ def _draw_few(stream: Stream, words: int, width: int, n: int) -> FaultMap:
         word, bit = divmod(position, width)
         masks[word] = masks.get(word, 0) | 1 << bit
     index = np.array(list(masks), dtype=np.int64)
-    return FaultMap(index, np.array(list(masks.values()), dtype=np.int32), n)
+    return FaultMap(index, as_masks(list(masks.values())), n)
 
 
 def _draw_sparse(stream: Stream, words: int, width: int, n: int) -> FaultMap:
@@ -152,15 +156,30 @@ def distinct(values: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     return values[_is_first(values)]
 
 
-def popcount(masks: npt.NDArray[np.int32]) -> int:
-    """Number of set bits of all ``masks``, which are below 2**16."""
-    return int(_popcounts()[masks].sum(dtype=np.int64))
+def as_mask(bits: int) -> np.int32:
+    """The lower 32 of ``bits`` as a mask: bit 31 is its sign."""
+    mask: np.int32 = np.int32((bits & _ALL ^ 1 << 31) - (1 << 31))
+    return mask
+
+
+def as_masks(bits: Sequence[int]) -> npt.NDArray[np.int32]:
+    """As :func:`as_mask`, of numbers below 2**32."""
+    return np.array(bits, dtype=np.int64).astype(np.int32)
+
+
+def popcount(masks: npt.NDArray[Any]) -> int:
+    """Number of set bits of all ``masks``, of which the lower 32 count."""
+    bits = masks.astype(np.uint32)
+    if hasattr(np, "bitwise_count"):
+        return int(np.bitwise_count(bits).sum(dtype=np.int64))
+    table = _popcounts()
+    return int(table[bits & 0xFFFF].sum(dtype=np.int64) + table[bits >> 16].sum(dtype=np.int64))
 
 
 @lru_cache(maxsize=1)
 def _popcounts() -> npt.NDArray[np.uint8]:
     """Number of set bits of every 16-bit value; numpy has no popcount before 2.0."""
-    table = np.zeros(1 << MAX_WIDTH, dtype=np.uint8)
-    for bit in range(MAX_WIDTH):
+    table = np.zeros(1 << 16, dtype=np.uint8)
+    for bit in range(16):
         table[1 << bit : 2 << bit] = table[: 1 << bit] + 1
     return table

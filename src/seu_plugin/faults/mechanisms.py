@@ -92,7 +92,7 @@ class CellModel(Protocol):
     def draw(
         self, streams: Streams, purpose: str, words: int, width: int, ber: float
     ) -> Tuple[CellMap, Draws]:
-        """What happens to ``words`` words of ``width`` <= 16 cells. O(cells struck)."""
+        """What happens to ``words`` words of ``width`` <= 32 cells. O(cells struck)."""
         ...
 
     @property

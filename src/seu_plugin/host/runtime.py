@@ -71,7 +71,7 @@ class Runtime:
             if self.widths is not None:
                 check_bit_widths(model, self.widths)
         with _at(f"{SECTION}."):
-            sites = select_sites(model, self.section.layers)
+            sites = select_sites(model, self.section.layers, self.section.quantizer)
             check_grids(sites, self.section)
             widest = {site.name: site.widest for site in sites}
             check_rules(self.section.protection, widest, self.section.bits)
@@ -112,7 +112,8 @@ class Runtime:
         if phase.bit_widths is not None:
             apply_bit_widths(phase.model, phase.bit_widths)
             with _at(f"{SECTION}."):
-                sites = select_sites(phase.model, self.section.layers)
+                quantizer = self.section.quantizer
+                sites = select_sites(phase.model, self.section.layers, quantizer)
                 check_listed(phase.model, sites, self.section)
         if self._campaign is not None:
             self._injected = True  # a worker ends inside; trials that did not inject are errors

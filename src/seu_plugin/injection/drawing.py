@@ -23,6 +23,8 @@ AHEAD_FROM = 16384
 #: BER from which a GPU draws its maps itself: drawing them here would hold it up.
 DEVICE_FROM = 1e-3
 DEVICE_UPSETS = 2048
+#: What the masks of the kernels hold.
+DEVICE_WIDTH = 16
 _THREADS = 2
 
 
@@ -104,6 +106,7 @@ class MapDrawer:
             and self._given is None
             and self._settings.mode == "ber"
             and self.memory(width).rule is None
+            and width <= DEVICE_WIDTH
             and DEVICE_FROM <= ber < 1.0
             and self.words * width * ber >= DEVICE_UPSETS
             and self.words * width < BITS_LIMIT

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple, Union
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 
 import torch
 
 from ..errors import InjectionError
-from ..faults.fault_list import Fault, faults_of
-from ..faults.fault_map import MAX_WIDTH, FaultMap
+from ..faults.fault_list import Fault
 from ..faults.site_memory import Given, ReadMap
 from ..quantizers.contract import Site
 from ..quantizers.storage import check_memory_of_its_own
-from .drawing import MapDrawer
 from .exact_count import ExactCount
 from .float_words import WeightStepSize
 from .forward_state import ForwardState
 from .patch import Patch
-from .placement import PlacedMap, PlacedMasks, counted
-from .reading import Reader, wrong_bits
+from .placement import PlacedMap
+from .reading import Reader
+from .site_maps import SiteMaps
 from .statistics import Counter, SiteStatistics
 from .weight_cache import WeightCache
 
@@ -30,15 +29,20 @@ Quantize = Callable[..., Any]
 class ExposedSite:
     """A site, the fault maps it has seen, and how deep inside its layer the program is."""
 
-    def __init__(self, site: Site, state: ForwardState, exact: Optional[ExactCount] = None) -> None:
+    def __init__(
+        self,
+        site: Site,
+        state: ForwardState,
+        exact: Optional[ExactCount] = None,
+        adapter: str = "",
+    ) -> None:
         self.site = site
         self.depth = 0
         #: Whether codes are upset; other targets of the layer may be, alone.
         self.exposed = "weights" in state.settings.targets
         self.step_size: Optional[WeightStepSize] = None
         self._state = state
-        self._drawer = MapDrawer(site.name, site.words, state.settings, state.seed, exact)
-        self.reader = Reader(site)
+        self.maps = SiteMaps(site, state, exact, adapter)
         self._cache = WeightCache(site) if state.settings.weight_cache else None
         self.reset()
 
@@ -53,63 +57,43 @@ class ExposedSite:
         ``given``; the kept weight stays."""
         self.depth = 0
         self.calls = 0
-        self.counter = Counter(self.site.name)
-        self._counts: Optional[torch.Tensor] = None  # upsets and words hit, still on a GPU
-        self._drawer.start_trial(self._state.settings, given)
-        self._forget_maps()
+        self.maps.start_trial(given)
 
     def forget(self) -> None:
         """Let go of fault maps and of the kept weight."""
-        self._drawer.wait()
-        self._forget_maps()
+        self.maps.forget()
         if self._cache is not None:
             self._cache.clear()
 
-    def _forget_maps(self) -> None:
-        self._draw: Optional[int] = None
-        self._maps: Dict[Tuple[int, torch.device], Optional[PlacedMap]] = {}
-
     def static_map(self, width: int) -> ReadMap:
         """The site's static map at ``width``."""
-        return self._drawer.draw(width, 0)
+        return self.maps.static(width)
 
     def faults(self) -> List[Fault]:
         """Bits that are read wrong under the map that holds now."""
-        name, widths = self.site.name, list(self.counter.widths)
-        if not widths:
-            return []
-        if len(widths) > 1:
-            raise InjectionError(f"site {name!r} was used at several widths: {widths}")
-        if self._draw is None and not self._state.is_static(self.site.layer.training):
-            raise InjectionError(f"site {name!r}: its maps are over; ask while enabled")
-        found = self._drawer.draw(widths[0], self._draw or 0).map
-        if not isinstance(found, FaultMap):
-            clean, grid = self.site.clean(widths[0]), self.site.grid(widths[0])
-            found = wrong_bits(found, clean, grid, self._state.codec, widths[0])
-        return faults_of(name, found)
+        return self.maps.faults()
 
     def is_hit(self, width: int) -> bool:
-        """Whether a word is read wrong under the static map of this trial; True where it takes so
-        long to draw that it should not be waited for."""
-        known = self._draw == 0 and (width, self.site.weight.device) in self._maps
-        if not known and self._drawer.worth_drawing_ahead(width):
-            return True
-        return self._current_map(width, 0) is not None
+        """As :meth:`SiteMaps.is_hit`."""
+        return self.maps.is_hit(width)
 
     def pass_over(self, width: int) -> None:
         """The layer is not run, since what it gives is known: count it as a forward."""
         self.calls += 1
-        self._current_map(width, 0)
+        self.maps.current(width, 0)
         self.counter.forwards += 1
+
+    @property
+    def counter(self) -> Counter:
+        return self.maps.counter
+
+    @property
+    def reader(self) -> Reader:
+        return self.maps.reader
 
     def statistics(self) -> SiteStatistics:
         """What the counters say; waits for the device if that draws maps itself."""
-        counts, self._counts = self._counts, None
-        if counts is not None:
-            upsets, words_hit = counts.tolist()
-            self.counter.add(upsets, upsets, words_hit, 0, 0)
-        settings = self._state.settings
-        return self.counter.frozen(settings.ber, settings.mode)
+        return self.maps.statistics()
 
     def check(self) -> None:
         """Raise InjectionError if a GPU was given words that are no codes."""
@@ -117,20 +101,8 @@ class ExposedSite:
 
     def draw_ahead(self) -> None:
         """A forward of the model begins: draw its map in the background if it is a large one."""
-        layer = self.site.layer
-        worth = self._drawer.worth_drawing_ahead
-        if not self.exposed or not worth(MAX_WIDTH):  # too small at any width
-            return
-        if not self._state.exposes(layer.training):
-            return
-        width = self.site.width_if_set
-        if width is None or not worth(width):
-            return
-        if self._drawer.draws_on(self.site.weight.device, width):
-            return
-        draw = self._state.expected_draw(layer.training)
-        if draw != self._draw or (width, self.site.weight.device) not in self._maps:
-            self._drawer.draw_ahead(width, draw)
+        if self.exposed:
+            self.maps.draw_ahead()
 
     @contextmanager
     def inside_layer(self) -> Iterator[None]:
@@ -181,7 +153,12 @@ class ExposedSite:
         """The map that this use is under; None if it has no upset."""
         draw = self._state.exposure_draw(self.site.name, self.site.layer.training)
         self.counter.forwards += 1
-        return self._current_map(width, draw)
+        return self.maps.current(width, draw)
+
+    def words(self, weight: torch.Tensor) -> torch.Tensor:
+        """``weight``, of IEEE words, under the current fault map; itself where it is clean."""
+        found: torch.Tensor = self._weight(_itself, (weight,), {})
+        return found
 
     def _weight(self, quantize: Quantize, args: Tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         if not self.used(args, kwargs):
@@ -238,57 +215,17 @@ class ExposedSite:
 
     def _require_quantized(self, clean: torch.Tensor) -> None:
         weight = self.site.weight
+        if self.site.floats:
+            return
         if clean.data_ptr() == weight.data_ptr() or clean.shape != weight.shape:
             raise InjectionError(
                 f"site {self.site.name!r}: its quantizer gave back no fresh tensor of the "
                 f"weight's shape {tuple(weight.shape)}, so it does not quantize"
             )
 
-    def _current_map(self, width: int, draw: int) -> Optional[PlacedMap]:
-        """The map that holds now; None if it has no upset."""
-        if draw != self._draw:
-            self._maps = {}
-            self._draw = draw
-        device = self.site.weight.device
-        if (width, device) not in self._maps:
-            self._maps[width, device] = self._place(width, draw, device)
-            counter, memory = self.counter, self._drawer.memory(width)
-            counter.maps += 1
-            counter.words += self.site.words
-            counter.bits += self.site.words * bin(memory.exposed).count("1")
-            if not self._drawer.placed:  # of those, check bits and copies are spared
-                counter.check_bits += memory.exposed_extra_bits
-            counter.widths[width] = None
-        return self._maps[width, device]
 
-    def _place(self, width: int, draw: int, device: torch.device) -> Optional[PlacedMap]:
-        codes_on = self._state.device
-        if codes_on in (None, device) and self._drawer.draws_on(device, width):
-            masks = self._drawer.draw_on(device, width, draw)
-            self._count(counted(masks, width))
-            return PlacedMasks(masks, self._state.codec, width)
-        found = self._drawer.draw(width, draw)
-        self.counter.note(found.drawn)
-        if isinstance(found.map, FaultMap):
-            assert found.upsets is not None
-            self._count(
-                (
-                    found.upsets,
-                    found.map.upsets,
-                    len(found.map.index),
-                    found.corrected,
-                    found.detected,
-                )
-            )
-        if found.harmless:
-            return None
-        return PlacedMap(found.map, self._state.codec, width, device, codes_on, self._count)
-
-    def _count(self, counts: Union[Tuple[int, int, int, int, int], torch.Tensor]) -> None:
-        if not isinstance(counts, torch.Tensor):
-            self.counter.add(*counts)
-        else:
-            self._counts = counts if self._counts is None else self._counts + counts
+def _itself(weight: torch.Tensor) -> torch.Tensor:
+    return weight
 
 
 def _alone() -> int:

@@ -58,7 +58,7 @@ def check_listed(model: nn.Module, sites: Sequence[Site], settings: InjectionSet
         if word < words and bit < width:
             continue
         if name not in known:
-            trouble = _no_site(name, model, list(known))
+            trouble = _no_site(name, model, list(known), settings)
         elif word >= words:
             trouble = f"site {name!r}: no word {word}; it has {words} (0 ... {words - 1})"
         else:
@@ -66,8 +66,10 @@ def check_listed(model: nn.Module, sites: Sequence[Site], settings: InjectionSet
         raise SiteError(f"faults: {place_in(listed, position)}: {trouble}")
 
 
-def _no_site(name: str, model: nn.Module, selected: Sequence[str]) -> str:
-    everywhere = [site.name for site in all_sites(model)]
+def _no_site(
+    name: str, model: nn.Module, selected: Sequence[str], settings: InjectionSettings
+) -> str:
+    everywhere = [site.name for site in all_sites(model, settings.quantizer)]
     if name in everywhere:
         return f"site {name!r} is left out by layers, which select {shown(list(selected))}"
     return f"the model has no site {name!r}{did_you_mean(name, everywhere)}"

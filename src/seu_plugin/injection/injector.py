@@ -112,13 +112,14 @@ class FaultInjector:
         self.settings = settings
         self.device = check_device(settings.device)
         self.seed = settings.seed if settings.seed is not None else agreed_seed()
-        self.sites = select_sites(model, settings.layers)
+        self.sites = select_sites(model, settings.layers, settings.quantizer)
         check_grids(self.sites, settings)
         self._state = ForwardState(settings, self.seed, self.device, exposure_draw)
         widest = {site.name: site.widest for site in self.sites}
         check_rules(settings.protection, widest, settings.bits)
         exact = ExactCount(self.sites, self.seed) if settings.mode == "exact_count" else None
-        self._exposed = [ExposedSite(site, self._state, exact) for site in self.sites]
+        adapters = self.sites.adapters
+        self._exposed = [ExposedSite(s, self._state, exact, adapters[s.name]) for s in self.sites]
         self._others = OtherTargets(model, self._exposed, self._state)
         self._enabled: Optional[Enabled] = None
         self._dropped: Optional[weakref.finalize[Any, Any]] = None
@@ -293,8 +294,7 @@ class FaultInjector:
     def print_summary(self) -> None:
         """Print :meth:`statistics` as a table (on rank 0 of a process group)."""
         if rank() == 0:
-            weights = {site.name for site in self.sites}
             # Of switchable BatchNorms, most are not used.
-            shown = [s for s in self.statistics().values() if s.bits or s.name in weights]
+            shown = [s for s in self.statistics().values() if s.bits or s.adapter]
             seed = None if self.settings.mode == "fault_list" else self.seed
             print_table(injection_table(shown, self.settings.amount, seed))

@@ -14,6 +14,7 @@ from ..quantizers.contract import Activations
 from ..quantizers.names import unwrap
 from .activation_codes import ExposedActivations
 from .exposure import ExposedSite
+from .float_weights import in_floats
 from .float_words import ExposedWords, replaced
 from .forward_state import ForwardState
 from .forwards import Hold, TakenForward
@@ -45,7 +46,7 @@ def take_over(
         for exposed in sites:
             bias = others.biases.get(exposed.site.name)
             layer = _LayerForward(exposed.site.layer, hold, exposed, bias, reuse)
-            if exposed.site.store is None:
+            if exposed.site.store is None and not exposed.site.floats:
                 layer.weight = _QuantizerForward(exposed.site.quantizer, hold, exposed, layer)
             name = exposed.site.name
             codes, step = others.activations.get(name), others.step_sizes.get(name)
@@ -127,7 +128,8 @@ class _LayerForward(TakenForward):
         return self._reuse.call(self.module, self._computed, args, kwargs)
 
     def _computed(self, *args: Any, **kwargs: Any) -> Any:
-        with self._exposed.inside_layer(), in_store(self._exposed), replaced(self._words):
+        exposed = self._exposed
+        with exposed.inside_layer(), in_store(exposed), in_floats(exposed), replaced(self._words):
             return self.original(*args, **kwargs)
 
 

@@ -59,6 +59,21 @@ class Reader:
         codes = self._by_torch(stored.to(on), moved, flips, placed)
         return placed.combine(stored, codes.to(clean.device))
 
+    def wrong_bits(
+        self,
+        effect: Union[CellMap, ProtectedMap],
+        clean: torch.Tensor,
+        grid: Grid,
+        codec: Codec,
+        width: int,
+    ) -> FaultMap:
+        """The bits of ``clean``, a weight, that are read wrong where that depends on what is
+        stored."""
+        placed = PlacedMap(effect, codec, width, clean.device)
+        wide = grid.map(lambda numbers: placed.of_words(clean, numbers).double())
+        near = wide.nearest(wide.steps(placed.read(clean).double()), placed.grid)
+        return bits_of(placed, codec.encode(near, width))
+
     def check(self) -> None:
         """Raise the InjectionError of an earlier :meth:`faulted` on a GPU; waits for it."""
         unfit, self._unfit = self._unfit, None
@@ -151,19 +166,9 @@ class Reader:
         )
 
 
-def wrong_bits(
-    effect: Union[CellMap, ProtectedMap],
-    clean: torch.Tensor,
-    grid: Grid,
-    codec: Codec,
-    width: int,
-) -> FaultMap:
-    """The bits of a quantized weight that are read wrong where that depends on what is stored."""
-    placed = PlacedMap(effect, codec, width, clean.device)
-    wide = grid.map(lambda numbers: placed.of_words(clean, numbers).double())
-    near = wide.nearest(wide.steps(placed.read(clean).double()), placed.grid)
-    codes = near.cpu().numpy()
-    flips = placed.wrong(np.asarray(codec.encode(codes, width)))
+def bits_of(placed: PlacedMap, stored: torch.Tensor) -> FaultMap:
+    """The bits that are read wrong of words that hold ``stored`` (int32), those of ``placed``."""
+    flips = placed.wrong(stored.cpu().numpy())
     hit = np.flatnonzero(flips)
     index = np.asarray(placed.index.cpu().numpy()[hit], dtype=np.int64)
     return FaultMap(index, flips[hit], popcount(flips[hit]))

@@ -28,7 +28,8 @@ class SiteStatistics:
     upsets are counted, too; ``residual`` bits that were read wrong after decoding (of memory
     without protection: the upsets; ``words_hit`` goes by these); ``corrected`` and ``detected``
     memory words that were put right, and that were given up. ``drawn``: what another fault model
-    than ``ber`` drew, for the self-check. ``nan_inf``: float32 words read as NaN or Inf.
+    than ``ber`` drew, for the self-check. ``nan_inf``: words of floats read as NaN or Inf.
+    ``adapter``: the one that found the site; empty for what is exposed besides weights.
     """
 
     name: str
@@ -47,6 +48,7 @@ class SiteStatistics:
     nan_inf: int = 0
     mode: str = "ber"
     drawn: Tuple[Drawn, ...] = ()
+    adapter: str = ""
 
     @property
     def expected(self) -> Optional[float]:
@@ -61,6 +63,7 @@ class Counter:
     """Accumulates a :class:`SiteStatistics`."""
 
     name: str
+    adapter: str = ""
     words: int = 0
     bits: int = 0
     upsets: int = 0

@@ -7,6 +7,7 @@ from typing import Iterable, List, Optional, Sequence
 from rich.table import Table
 
 from ..console import rounded
+from ..fields import counted_names
 from .statistics import SiteStatistics
 
 
@@ -15,6 +16,11 @@ def injection_table(sites: Sequence[SiteStatistics], amount: str, seed: Optional
     in words; ``seed``: None where it draws nothing."""
     drawn = "" if seed is None else f", seed {seed}"
     table = Table(title=f"Upsets made at {amount}{drawn}", title_justify="left")
+    found_by = counted_names(s.adapter for s in sites)
+    table.caption, table.caption_justify = (
+        f"Sites found by {found_by}" if found_by else None,
+        "left",
+    )
     table.add_column("Site", overflow="fold")
     for name in ("Width", "Words", "Bits", "Upsets", "Expected", "Words hit"):
         table.add_column(name, justify="right")

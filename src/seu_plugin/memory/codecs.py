@@ -121,6 +121,9 @@ _ALL = (
     Codec("unsigned", _unchanged, _unchanged, lambda k: 0, lambda k: (1 << k) - 1),
 )
 
+#: Words of floating point: they are no codes, and a bit of one is a bit that is stored.
+IEEE754 = Codec("ieee754", _unchanged, _unchanged, _lowest_signed, _highest_signed)
+
 CODECS: Mapping[str, Codec] = {codec.name: codec for codec in _ALL}
 
 

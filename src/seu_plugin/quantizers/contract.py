@@ -100,6 +100,10 @@ class Site(Protocol):
         """The codes, if the layer computes with these; ``quantizer`` is not used then."""
 
     @property
+    def floats(self) -> bool:
+        """Whether the words are those of IEEE 754: ``weight`` itself, which the layer reads."""
+
+    @property
     def weight(self) -> torch.Tensor:
         """The tensor that is quantized, in the shape of its values."""
 
@@ -167,6 +171,10 @@ class LayerSite:
     @property
     def store(self) -> Optional[Store]:
         return None
+
+    @property
+    def floats(self) -> bool:
+        return False
 
     @property
     def weight(self) -> torch.Tensor:

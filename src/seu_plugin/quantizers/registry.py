@@ -9,14 +9,14 @@ from __future__ import annotations
 import inspect
 from functools import cache
 from importlib.metadata import EntryPoint, distributions
-from typing import Any, Dict, Iterable, List, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Tuple
 
 import pluggy
 from torch import nn
 
-from ..errors import SeuError, SiteError
+from ..errors import ConfigError, SeuError, SiteError, did_you_mean
 from . import contract
-from .adapters import lsq_net, rfquant, torch_ao
+from .adapters import lsq_net, plain_float, rfquant, torch_ao
 from .contract import PROJECT, Site
 from .names import clean_name, site_name
 
@@ -58,12 +58,20 @@ def asked() -> List[str]:
     return [name for name, plugin in known_adapters().list_name_plugin() if plugin is not None]
 
 
-def found_by(model: nn.Module) -> List[Tuple[str, Site]]:
-    """(name of its adapter, site) of every site of ``model``, in ``named_modules`` order.
+def found_by(model: nn.Module, only: Optional[str] = None) -> List[Tuple[str, Site]]:
+    """(name of its adapter, site) of every site of ``model``, in ``named_modules`` order; ``only``
+    of the adapter of that name. Plain floats are sites under their name alone, and only in layers
+    that no adapter knows.
 
-    Raises SiteError, naming the adapter, for one that fails or gives what is no site of the model,
-    and for two that claim one layer.
+    Raises ConfigError for an adapter that is not there. Raises SiteError, naming the adapter, for
+    one that fails or gives what is no site of the model, and for two that claim one layer.
     """
+    names = [*asked(), plain_float.NAME]
+    if only is not None and only not in names:
+        raise ConfigError(
+            f"quantizer: must be one of {', '.join(names)}; received {only!r}"
+            f"{did_you_mean(only, names)}"
+        )
     paths = {module: clean_name(name) for name, module in model.named_modules()}
     owners: Dict[nn.Module, Tuple[str, Site]] = {}
     for adapter in asked():
@@ -72,7 +80,11 @@ def found_by(model: nn.Module) -> List[Tuple[str, Site]]:
             if site.layer in owners:
                 raise _claimed_twice(site, owners[site.layer][0], adapter)
             owners[site.layer] = adapter, site
-    return [owners[layer] for layer in paths if layer in owners]
+    if only == plain_float.NAME:
+        plain = {s.layer: (only, s) for s in plain_float.seu_sites(model) if s.layer not in owners}
+        return [plain[layer] for layer in paths if layer in plain]
+    found = [owners[layer] for layer in paths if layer in owners]
+    return [one for one in found if only in (None, one[0])]
 
 
 def _claimed_twice(site: Site, owner: str, adapter: str) -> SiteError:

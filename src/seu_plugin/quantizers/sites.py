@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
-from typing import Dict, Iterable, List, Sequence, Tuple
+from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 from torch import nn
 
@@ -11,25 +11,37 @@ from ..errors import ConfigError, SiteError, did_you_mean
 from ..fields import LayerSelection
 from ..memory.codecs import codec
 from ..settings.injection import InjectionSettings
+from .adapters.plain_float import NAME
 from .contract import Site
 from .names import unwrap
 from .registry import asked, found_by
 from .storage import check_memory_of_its_own, check_not_in_pieces, overlapping
 
 
-def all_sites(model: nn.Module) -> List[Site]:
-    """Every site of ``model`` that an adapter knows, in ``named_modules`` order."""
-    return [site for _, site in found_by(model)]
+class Sites(Tuple[Site, ...]):
+    """Selected sites, which know the adapters that found them, by site name."""
+
+    adapters: Mapping[str, str]
 
 
-def select_sites(model: nn.Module, layers: LayerSelection) -> Tuple[Site, ...]:
-    """The sites of ``model`` that match ``layers``, in ``named_modules`` order.
+def all_sites(model: nn.Module, quantizer: Optional[str] = None) -> List[Site]:
+    """Every site of ``model`` that an adapter (``quantizer``: the one of that name) knows, in
+    ``named_modules`` order."""
+    return [site for _, site in found_by(model, quantizer)]
+
+
+def select_sites(
+    model: nn.Module, layers: LayerSelection, quantizer: Optional[str] = None
+) -> Sites:
+    """The sites of ``model`` that match ``layers``, in ``named_modules`` order, as
+    :func:`all_sites`.
 
     Raises SiteError if the model has no quantized layer, a pattern matches none, nothing is
     left, two sites share a quantizer or memory, or a weight has no values to upset.
     """
     check_not_in_pieces(model)
-    sites = all_sites(model)
+    found = found_by(model, quantizer)
+    sites = [site for _, site in found]
     names = [site.name for site in sites]
     root = unwrap(model)
     if any(site.layer is root for site in sites):
@@ -38,14 +50,13 @@ def select_sites(model: nn.Module, layers: LayerSelection) -> Tuple[Site, ...]:
             "is a part of, or nn.Sequential(layer)"
         )
     if not sites:
-        raise SiteError(
-            f"layers: {type(unwrap(model)).__name__} has no quantized layer (a module with weight, "
-            "quan_w_fn and bits): quantize it with the host's replace_module_by_names first "
-            f"(adapters asked: {', '.join(asked())})"
-        )
+        raise _nothing_found(root, quantizer)
     included = _matching(layers.include, names, "layers.include")
     excluded = _matching(layers.exclude, names, "layers.exclude")
-    selected = tuple(s for s in sites if s.name in included and s.name not in excluded)
+    selected = Sites(s for s in sites if s.name in included and s.name not in excluded)
+    selected.adapters = {
+        s.name: adapter for adapter, s in found if s.name in included and s.name not in excluded
+    }
     if not selected:
         raise SiteError(
             f"layers: nothing is left after layers.exclude (sites are {', '.join(names)})"
@@ -66,6 +77,21 @@ def select_sites(model: nn.Module, layers: LayerSelection) -> Tuple[Site, ...]:
     return selected
 
 
+def _nothing_found(root: nn.Module, quantizer: Optional[str]) -> SiteError:
+    kind = type(root).__name__
+    if quantizer == NAME:
+        return SiteError(
+            f"quantizer: float, but {kind} has no convolution or linear layer without a quantizer"
+        )
+    if quantizer is not None:
+        return SiteError(f"quantizer: {quantizer}, but {kind} has no layer that its adapter knows")
+    return SiteError(
+        f"layers: {kind} has no quantized layer (a module with weight, quan_w_fn and bits): "
+        "quantize it with the host's replace_module_by_names first, or name quantizer: float if "
+        f"its weights are to be plain floats (adapters asked: {', '.join(asked())})"
+    )
+
+
 def _matching(patterns: Iterable[str], names: List[str], key: str) -> set[str]:
     found = set()
     for pattern in patterns:
@@ -83,7 +109,7 @@ def check_grids(sites: Sequence[Site], settings: InjectionSettings) -> None:
     """Raise ConfigError if the encoding cannot hold the codes of a site, or if no site has one
     of the listed bit positions."""
     chosen = codec(settings.encoding)
-    for site in sites:
+    for site in (one for one in sites if not one.floats):
         lowest = site.narrow - 2 * site.signed
         highest = 1 if site.signed else 3  # the grid of width 2 tells signed from unsigned
         if lowest < chosen.lowest(2) or highest > chosen.highest(2):

@@ -11,6 +11,7 @@ from typing import Any, Mapping, Optional, Sequence
 from ..analysis.summary import Summary
 from ..analysis.trials import TrialResult
 from ..console import rounded
+from ..fields import counted_names
 from .figures import ber_curve, mission_curve, outcome_bars, sensitivity_map
 from .tables import percent, points
 
@@ -107,6 +108,7 @@ def _setup(manifest: Mapping[str, Any]) -> Mapping[str, str]:
         "bits that protection adds": manifest.get("extra_bits") or None,
         "fault model": json.dumps(identity.get("section", {})),
         "plan": json.dumps(manifest.get("plan", {})),
+        "quantizers (sites)": counted_names(manifest.get("adapters", {}).values()),
         "bit widths": ", ".join(f"{name} {'/'.join(map(str, w))}" for name, w in widths.items()),
         "weights (SHA-256)": identity.get("model"),
         "campaign (SHA-256)": manifest.get("campaign_hash"),

@@ -111,6 +111,11 @@ class InjectionSettings(Frozen):
     )
     enable_in_training: StrictBool = Field(False, description="inject in train mode")
     enable_in_inference: StrictBool = Field(True, description="inject in eval mode")
+    quantizer: Optional[StrictStr] = Field(
+        None,
+        description="whose layers are sites: rfquant, torch.ao, ...; null: every adapter's. float: "
+        "weights of layers without a quantizer, as words of IEEE 754",
+    )
     layers: LayerSelection = Field(LayerSelection(), description="which sites are exposed")
     bits: BitSelection = Field(
         "all", description="bit positions exposed: all, msb, lsb or a list; 0 = least significant"
@@ -214,6 +219,8 @@ class InjectionSettings(Frozen):
             raise ValueError(f"mode {self.mode} has {what} in place of ber")
         if self.mode == "fault_list":
             self._check_list()
+        if self.quantizer == "float" and self.encoding != "twos_complement":
+            raise ValueError("encoding: is of codes; quantizer float has words of IEEE 754")
         check_rates(self.mode, self.asymmetric, self.ber)
         if self.protection and "weights" not in self.targets:
             raise ValueError("protection is for weights, which targets leaves out")
@@ -262,7 +269,7 @@ class InjectionSettings(Frozen):
 
     @property
     def injects(self) -> bool:
-        """Whether upsets are asked for at all."""
+        """Whether upsets are asked for."""
         return self.ber > 0.0 or self.mode in PLACED
 
     @field_validator("ber", mode="before")

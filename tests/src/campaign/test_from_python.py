@@ -338,6 +338,12 @@ def test_rows_with_and_without_reuse_are_the_same(tmp_path, capsys, monkeypatch,
     assert manifests[0]["campaign_hash"] == manifests[1]["campaign_hash"]
 
 
+def test_the_adapters_that_found_sites_are_kept(tmp_path):
+    campaign(tmp_path, layers=["conv1", "fc"], ber=1e-3, trials=2, max_drop=None).run()
+    assert read_manifest(tmp_path)["adapters"] == {"conv1": "rfquant", "fc": "rfquant"}
+    assert "rfquant (2)" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
 def test_the_page_says_what_share_of_the_work_was_reused(tmp_path, monkeypatch):
     monkeypatch.setattr(reuse, "WORTH", 0.0)
     monkeypatch.setattr(reuse_check, "CHECKED", 0)

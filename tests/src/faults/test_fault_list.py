@@ -14,7 +14,7 @@ from seu_plugin.faults.fault_list import fault_maps, faults, faults_of, faults_t
 
 LISTED = (Fault("conv2", 7, 3), Fault("conv2", 7, 0), Fault("fc", 0, 7))
 one = st.builds(
-    Fault, st.sampled_from(["conv1", "a.b", "fc"]), st.integers(0, 999), st.integers(0, 15)
+    Fault, st.sampled_from(["conv1", "a.b", "fc"]), st.integers(0, 999), st.integers(0, 31)
 )
 
 
@@ -46,7 +46,7 @@ def test_files_are_read_as_they_were_written(tmp_path, suffix):
         ("f.csv", "site,word,bit\nfc,1\n", "line 2: must be site, word and bit"),
         ("f.csv", "site,word,bit\nfc,x,1\n", r"line 2: word must be an integer .* received 'x'"),
         ("f.csv", "site,word,bit\nfc,1.5,1\n", "line 2: word must be an integer"),
-        ("f.csv", "site,word,bit\nfc,1,16\n", r"line 2: bit must be .* 0 \.\.\. 15; received 16"),
+        ("f.csv", "site,word,bit\nfc,1,32\n", r"line 2: bit must be .* 0 \.\.\. 31; received 32"),
         ("f.csv", f"site,word,bit\nfc,{'9' * 5000},1\n", "line 2: word must be an integer"),
         ("f.csv", "site,word,bit\nfc,1,1\nfc,1,1\n", "line 3: stands in line 2 already"),
         ("f.jsonl", "[1]", "line 1: must be site, word and bit"),

@@ -30,12 +30,13 @@ def draw(seed, words, width, ber, **key):
 
 
 @settings(max_examples=200, deadline=None)
-@given(SEEDS, st.integers(1, 300), st.integers(1, 16), st.floats(0, 1))
+@given(SEEDS, st.integers(1, 300), st.integers(1, 32), st.floats(0, 1))
 def test_a_map_is_well_formed(seed, words, width, ber):
     drawn = draw(seed, words, width, ber)
     assert np.all(np.diff(drawn.index) > 0)
     assert drawn.index.size == 0 or 0 <= drawn.index[0] <= drawn.index[-1] < words
-    assert np.all((drawn.mask > 0) & (drawn.mask < 1 << width))
+    masks = drawn.mask.astype(np.uint32)
+    assert np.all((masks > 0) & (masks < 1 << width))
     assert len(bit_set(drawn, width)) == drawn.upsets
 
 
@@ -48,7 +49,7 @@ def test_maps_are_nested_in_ber(seed, words, width, one, other):
 
 
 @settings(max_examples=100, deadline=None)
-@given(SEEDS, st.integers(1, 200), st.integers(1, 16), st.floats(0, 1))
+@given(SEEDS, st.integers(1, 200), st.integers(1, 32), st.floats(0, 1))
 def test_sparse_and_dense_paths_agree(seed, words, width, share):
     n = int(share * words * width)
     sparse = fault_map._draw_sparse(Stream(seed, "x"), words, width, n)
@@ -58,7 +59,7 @@ def test_sparse_and_dense_paths_agree(seed, words, width, share):
 
 
 @settings(max_examples=100, deadline=None)
-@given(SEEDS, st.integers(1, 200), st.integers(1, 16), st.integers(0, fault_map.FEW))
+@given(SEEDS, st.integers(1, 200), st.integers(1, 32), st.integers(0, fault_map.FEW))
 def test_the_path_for_a_few_agrees(seed, words, width, n):
     n = min(n, words * width)
     few = fault_map._draw_few(Stream(seed, "x"), words, width, n)
@@ -166,15 +167,29 @@ def test_restriction_to_nothing_is_empty():
     assert draw(1, 500, 4, 0.2).restricted_to(0).upsets == 0
 
 
-@pytest.mark.parametrize("width", [0, 17])
+@pytest.mark.parametrize("width", [0, 33])
 def test_width_out_of_range_is_an_error(width):
-    with pytest.raises(SiteError, match="widths 1 to 16"):
+    with pytest.raises(SiteError, match="widths 1 to 32"):
         draw(0, 10, width, 0.1)
 
 
 def test_site_of_too_many_bits_is_an_error():
     with pytest.raises(SiteError, match="2\\*\\*32"):
         draw(0, 2**29, 8, 1e-9)
+
+
+@given(st.lists(st.integers(0, 2**32 - 1), min_size=1))
+def test_bits_of_masks_are_counted_up_to_the_sign(values):
+    masks = fault_map.as_masks(values)
+    expected = sum(bin(value).count("1") for value in values)
+    assert fault_map.popcount(masks) == expected
+    assert [int(fault_map.as_mask(value)) for value in values] == masks.tolist()
+
+
+def test_a_map_of_all_bits_restricted_to_the_sign():
+    kept = draw(1, 40, 32, 1.0).restricted_to(1 << 31)
+    assert kept.upsets == 40
+    assert set(kept.mask.tolist()) == {-(2**31)}
 
 
 @given(st.lists(st.integers(-5, 60)))

@@ -69,7 +69,7 @@ def test_one_pattern_may_stand_alone():
         ("{ber: 0, mode: stuck}", "mode: allowed are ber, stuck_at, .*; received 'stuck'"),
         ("{ber: 0, encoding: twos_complment}", "did you mean 'twos_complement'"),
         ("{ber: 0, bits: mbs}", "did you mean 'msb'"),
-        ("{ber: 0, bits: [16]}", "bits: must be all"),
+        ("{ber: 0, bits: [32]}", "bits: must be all"),
         ("{ber: 0, bits: [1, 1]}", "bits: must be all"),
         ("{ber: 0, bits: []}", "bits: must be all"),
         ("{ber: 0, persistence: once}", "persistence: allowed are auto, static, per_forward"),
