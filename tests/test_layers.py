@@ -41,6 +41,7 @@ BEFORE_THE_SECTION = {
 #: Modules of the hooks that use more than the standard library and pluggy, where it is there.
 WITH_MORE = {
     "cpu": {"torch", "torchvision"},
+    "profile_file": {"yaml"},
     "repairs_widths": {"policy"},
 }  # policy: the host's own
 #: The standard library is what Python says it is.

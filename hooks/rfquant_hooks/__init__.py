@@ -20,6 +20,7 @@ from .contract import (
     hookspec,
 )
 from .instrument import instrument, uninstrument
+from .known_profiles import find_profile
 from .manager import create_manager
 from .profiles import RFQUANT, HostProfile, PhaseFunction
 from .session import Session
@@ -36,6 +37,7 @@ __all__ = [
     "Session",
     "Stopped",
     "create_manager",
+    "find_profile",
     "hookimpl",
     "hookspec",
     "instrument",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import inspect
 import sys
 from types import ModuleType
 from typing import Any, Callable, Dict, Iterable, Mapping, Optional
@@ -16,7 +17,8 @@ from .profiles import RFQUANT, HostProfile, PhaseFunction
 from .repair import Host
 from .repairs import Repairs
 from .served import ServedModules
-from .session import Session
+from .session import Session, require
+from .spelling import did_you_mean
 
 #: From a host's function to its wrapper.
 Wrap = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -37,12 +39,14 @@ def instrument(
     The host must be importable (its folder on ``sys.path``). Call it before or after the host
     copied names with ``from process import validate``: copies in the host's modules are
     replaced too. A second call returns the session of the first. Undone by
-    :func:`uninstrument`. ``options`` are for plugins, as rfquant-run takes them.
+    :func:`uninstrument`. ``options`` are for plugins, as rfquant-run takes them. A host that is no
+    RFQuant is told by ``profile``; :func:`find_profile` reads one from a file.
 
     The session closes when the process exits, if nobody closed it before; a PluginError is then
     shown as one line and the exit code is 2.
 
-    Raises PluginError if the host lacks a module or function of ``profile``.
+    Raises PluginError if the host lacks a module or function of ``profile``, or a parameter of one
+    that is not RFQUANT.
     """
     global _active
     if _active is None:
@@ -89,15 +93,19 @@ class Instrumentation:
         sys.meta_path.append(self._finder)
 
         modules = self._import_host()
-        name, function = self.profile.read_config
-        host = Host(self.profile, modules[name], self._bit_widths)
+        host = Host(self.profile, next(iter(modules.values())), self._bit_widths)
         repairs = self._repairs = Repairs(host, self._chosen)
         self._live = True
-        self._wrap(modules[name], function, self._reading(repairs))
-        name, function = self.profile.build_model
-        self._wrap(modules[name], function, self._after(self.session.model_built))
+        if self.profile.read_config is not None:
+            name, function = self.profile.read_config
+            self._wrap(modules[name], function, self._reading(repairs))
+        if self.profile.build_model is not None:
+            name, function = self.profile.build_model
+            self._wrap(modules[name], function, self._after(self.session.model_built))
         for phase in self.profile.phases:
             if phase.module in modules:
+                original = self._function(modules[phase.module], phase.function)
+                self._check_parameters(phase, original)
                 self._wrap(modules[phase.module], phase.function, self._around(phase, repairs))
         self._end = ProcessEnd(self.session)
         self.session.takes_signals = True
@@ -126,17 +134,35 @@ class Instrumentation:
                     f"host {self.profile.name!r} has no module {name!r} on the import path: "
                     "give rfquant-run the host's main.py, or run from the host's folder"
                 )
+        if not modules:
+            raise PluginError(
+                f"host {self.profile.name!r} has none of the modules of its profile: "
+                f"{', '.join(self.profile.modules())}"
+            )
         return modules
 
-    def _wrap(
-        self,
-        owner: ModuleType,
-        name: str,
-        wrapper_of: Wrap,
-    ) -> None:
-        original = getattr(owner, name, None)
-        if not callable(original):
-            raise PluginError(f"host module {owner.__name__!r} has no function {name!r}")
+    def _function(self, owner: ModuleType, name: str) -> Callable[..., Any]:
+        found: Optional[Callable[..., Any]] = getattr(owner, name, None)
+        if not callable(found):
+            functions = [n for n, value in vars(owner).items() if inspect.isfunction(value)]
+            hint = did_you_mean(name, functions)
+            raise PluginError(f"host module {owner.__name__!r} has no function {name!r}{hint}")
+        return found
+
+    def _check_parameters(self, phase: PhaseFunction, function: Callable[..., Any]) -> None:
+        """A profile that was made for this host is held to what it says. The one that everybody
+        has is not, before a plugin wants the phase: without any, a fork may be as it likes."""
+        if self.profile is RFQUANT:
+            return
+        for field, parameter in phase.parameters().items():
+            try:
+                require(phase, inspect.signature(function), parameter)
+            except PluginError as error:
+                where = f"profile {self.profile.name!r}: {phase.phase}: {field}"
+                raise PluginError(f"{where}: {error}") from None
+
+    def _wrap(self, owner: ModuleType, name: str, wrapper_of: Wrap) -> None:
+        original = self._function(owner, name)
         wrapper = functools.wraps(original)(wrapper_of(original))
         self._patches.replace(owner, original, wrapper)
 

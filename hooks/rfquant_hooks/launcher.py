@@ -15,7 +15,9 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from .contract import PluginError, Stopped
 from .instrument import instrument, uninstrument
+from .known_profiles import find_profile
 from .manager import create_manager
+from .profiles import RFQUANT
 from .repairs import REPAIRS, all_but
 from .session import Session
 
@@ -23,6 +25,7 @@ EPILOG = """\
 examples:
   rfquant-run main.py configs/eval/eval.yaml
   rfquant-run --cpu main.py configs/eval/eval.yaml
+  rfquant-run --profile fork.yaml main.py configs/eval/eval.yaml
   rfquant-run examples/demo_host/main.py examples/demo_host/configs/eval_digits_seu.yaml
   torchrun --nproc_per_node 2 -m rfquant_hooks main.py configs/eval/eval.yaml
 
@@ -35,7 +38,7 @@ what the configuration asked for.
 
 #: What the meaning of a plugin's option may begin with, ``DIR: folder of ...`` say.
 _METAVAR = re.compile(r"([A-Z][A-Z/]*): ")
-_WITH_VALUE = ("-p", "--no-repair", "--local-rank", "--local_rank")
+_WITH_VALUE = ("-p", "--profile", "--no-repair", "--local-rank", "--local_rank")
 
 
 def offered_options(argv: Sequence[str]) -> Dict[str, str]:
@@ -67,6 +70,12 @@ def parse(argv: Sequence[str], offered: Optional[Mapping[str, str]] = None) -> a
         action="append",
         default=[],
         help="do not load the installed plugin NAME (repeatable)",
+    )
+    parser.add_argument(
+        "--profile",
+        metavar="NAME|FILE",
+        help="what the host looks like, if it is no RFQuant: a file (.yaml, .yml, .json), or the "
+        "name of an installed profile (default: rfquant)",
     )
     parser.add_argument(
         "--cpu",
@@ -184,6 +193,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         options.unrepaired,
         options.cpu,
         options=options.offered,
+        profile=options.profile,
     )
 
 
@@ -195,10 +205,12 @@ def launch(
     cpu: bool = False,
     plugins: Sequence[object] = (),
     options: Optional[Mapping[str, str]] = None,
+    profile: Optional[str] = None,
 ) -> int:
     """Run ``script`` with ``args`` as ``python script args`` would, under hooks.
 
-    ``plugins`` are registered before those of the entry points; ``options`` are for plugins.
+    ``plugins`` are registered before those of the entry points; ``options`` are for plugins;
+    ``profile`` is a name or a file, None for RFQuant's.
     """
     with ExitStack() as undo:
         undo.callback(_give_back, sys.argv, list(sys.path))
@@ -208,7 +220,9 @@ def launch(
         try:
             repairs = all_but(unrepaired)
             without_cuda = _without_cuda(undo) if cpu else None
-            session = instrument(plugins=plugins, blocked=blocked, repairs=repairs, options=options)
+            # Here, with the host's folder on the path: the profile may name its functions.
+            chosen = RFQUANT if profile is None else find_profile(profile)
+            session = instrument(chosen, plugins, blocked, repairs=repairs, options=options)
             if without_cuda is not None:
                 without_cuda.place_host()
             _run(Path(script), session)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import sys
 from functools import cache
@@ -53,10 +54,12 @@ class Patches:
 
 def exists(name: str) -> bool:
     """Whether module ``name`` is loaded or can be found."""
+    if name in sys.modules:
+        return True
     parent = name.rpartition(".")[0]
-    if parent and not exists(parent):
-        return False
-    return name in sys.modules or importlib.util.find_spec(name) is not None
+    if parent and not (exists(parent) and hasattr(importlib.import_module(parent), "__path__")):
+        return False  # find_spec would raise for a name inside a module that is no package
+    return importlib.util.find_spec(name) is not None
 
 
 def host_folder(owner: ModuleType) -> Path:

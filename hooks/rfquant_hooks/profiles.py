@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Callable, List, Mapping, Optional, Tuple
 
-from .contract import BitWidths
+from .contract import BitWidths, PluginError
+from .spelling import did_you_mean
+
+#: What a phase may be.
+PHASES = ("train", "validate", "calibrate", "search")
 
 
 def no_metrics(value: Any) -> Tuple[float, ...]:
@@ -38,7 +42,9 @@ class PhaseFunction:
 
     ``model`` and ``config`` name its parameters of that meaning (``config`` None: it has none);
     ``policy`` names the parameter that takes the widths, written by ``write_policy``; ``data`` the
-    one that yields batches, of which ``read_labels`` takes the labels.
+    one that yields batches, of which ``read_labels`` takes the labels (None: they are not known).
+
+    Raises PluginError for a phase that is none of ``PHASES``.
     """
 
     phase: str
@@ -51,22 +57,54 @@ class PhaseFunction:
     read_metrics: Callable[[Any], Tuple[float, ...]] = no_metrics
     write_policy: Callable[[BitWidths], Any] = as_predefined_architectures
     data: Optional[str] = None
-    read_labels: Callable[[Any], Any] = second_of_pair
+    read_labels: Optional[Callable[[Any], Any]] = second_of_pair
+
+    def __post_init__(self) -> None:
+        if self.phase not in PHASES:
+            raise PluginError(
+                f"phase must be one of {', '.join(PHASES)}; received {self.phase!r}"
+                f"{did_you_mean(str(self.phase), PHASES)}"
+            )
+
+    def parameters(self) -> Mapping[str, str]:
+        """The function's parameters that must be there, by the field that names them."""
+        named = {f: getattr(self, f) for f in ("model", "config", "policy", "data")}
+        return {field: name for field, name in named.items() if name is not None}
 
 
 @dataclass(frozen=True)
 class HostProfile:
     """A host: its phases, the function that reads its configuration and the one that builds
-    its quantized model (as ``(module, function)``)."""
+    its quantized model (as ``(module, function)``).
+
+    Without ``read_config``, plugins learn of the configuration from the first phase, so that each
+    but ``calibrate``, which runs inside another, must have it; without ``build_model``, they see
+    the model there for the first time. Raises PluginError for what contradicts itself.
+    """
 
     name: str
     phases: Tuple[PhaseFunction, ...]
-    read_config: Tuple[str, str]
-    build_model: Tuple[str, str]
+    read_config: Optional[Tuple[str, str]] = None
+    build_model: Optional[Tuple[str, str]] = None
+
+    def __post_init__(self) -> None:
+        if not self.phases:
+            raise PluginError("phases: must name at least one function of the host")
+        places = [(phase.module, phase.function) for phase in self.phases]
+        places += [place for place in (self.read_config, self.build_model) if place is not None]
+        for place in places:
+            if places.count(place) > 1:
+                raise PluginError(f"{':'.join(place)} is named for more than one purpose")
+        for phase in self.phases:
+            if self.read_config is None and phase.config is None and phase.phase != "calibrate":
+                raise PluginError(
+                    f"{phase.phase}: config: must name a parameter of {phase.module}."
+                    f"{phase.function}, since there is no read_config"
+                )
 
     def modules(self) -> Mapping[str, bool]:
         """Names of the modules to instrument, and whether the host must have them."""
-        found = {self.read_config[0]: True, self.build_model[0]: True}
+        found = {place[0]: True for place in (self.read_config, self.build_model) if place}
         for phase in self.phases:
             found[phase.module] = phase.required or found.get(phase.module, False)
         return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from contextlib import contextmanager
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple, Type
@@ -14,6 +13,7 @@ from .profiles import PhaseFunction
 from .repair import Host, Repair
 from .repairs_start import LocalRank, Loggers, ProcessGroup
 from .repairs_widths import AbitKeyword, IntegerWidths, PolicyBits, RelativePolicy
+from .spelling import did_you_mean
 
 #: Every repair by its name.
 REPAIRS: Mapping[str, Type[Repair]] = {
@@ -35,8 +35,7 @@ def check_names(names: Iterable[str]) -> List[str]:
     found = [names] if isinstance(names, str) else list(names)
     for name in found:
         if name not in REPAIRS:
-            near = difflib.get_close_matches(name, REPAIRS, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            hint = did_you_mean(name, REPAIRS)
             raise PluginError(f"unknown repair {name!r}{hint} (repairs: {', '.join(REPAIRS)})")
     return found
 

@@ -12,6 +12,7 @@ import pluggy
 from .contract import Phase, PhaseOutcome, PluginError, Stopped, setting
 from .manager import check_pending
 from .profiles import PhaseFunction
+from .spelling import did_you_mean
 from .stops import Termination, stop_of
 
 
@@ -94,11 +95,12 @@ class Session:
         if not self.at_work:
             return call(*args, **kwargs)
         widths = None
-        _require(function, bound, function.model)
-        if function.policy is not None and not self._is_searching(config):
+        require(function, bound.signature, function.model)
+        evaluates = function.policy is not None or function.phase == "validate"
+        if evaluates and not self._is_searching(config):
             widths = hook.rfquant_bit_widths(config=config)
-            if widths is not None:
-                _require(function, bound, function.policy)
+            if widths is not None and function.policy is not None:
+                require(function, bound.signature, function.policy)
                 bound.arguments[function.policy] = function.write_policy(widths)
         named = _named(bound)
         phase = Phase(
@@ -148,11 +150,13 @@ class Session:
             self.manager.hook.rfquant_unconfigure(error=error)
 
 
-def _require(function: PhaseFunction, bound: inspect.BoundArguments, parameter: str) -> None:
-    if parameter not in bound.signature.parameters:
+def require(function: PhaseFunction, signature: inspect.Signature, parameter: str) -> None:
+    """Raise PluginError if the host's function has no such parameter."""
+    if parameter not in signature.parameters:
         raise PluginError(
             f"host function {function.module}.{function.function} has no parameter "
-            f"{parameter!r}: its parameters are {', '.join(bound.signature.parameters)}"
+            f"{parameter!r}: its parameters are {', '.join(signature.parameters)}"
+            f"{did_you_mean(parameter, signature.parameters)}"
         )
 
 

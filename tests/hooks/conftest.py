@@ -93,15 +93,17 @@ class Host:
         path = self.folder / name
         path.write_text(path.read_text(encoding="utf-8") + textwrap.dedent(text), "utf-8")
 
-    def install(self, text, name="probe"):
-        """Install a plugin for the processes of this host: a module and its entry point."""
+    def install(self, text, name="probe", entries=None):
+        """Install a plugin for the processes of this host: a module and its entry point, or
+        others."""
         write(self.plugins / f"{name}.py", text)
         info = self.plugins / f"{name}-1.0.dist-info"
         write(info / "METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-        write(info / "entry_points.txt", f"[rfquant]\n{name} = {name}\n")
+        write(info / "entry_points.txt", entries or f"[rfquant]\n{name} = {name}\n")
 
     def _run(self, command, cwd, **variables):
-        environment = {**os.environ, "PYTHONPATH": str(self.plugins), **variables}
+        path = filter(None, [str(self.plugins), os.environ.get("PYTHONPATH")])
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path), **variables}
         return subprocess.run(
             command,
             cwd=str(cwd or self.folder),

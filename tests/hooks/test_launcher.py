@@ -507,3 +507,169 @@ def test_a_plugin_says_what_the_value_of_its_option_is():
 def test_a_plugin_that_is_left_out_offers_nothing(host):
     host.install(OFFERS)
     assert host.rfquant_run("-p", "no:probe", "--part-of", "1/4", "main.py").returncode == 2
+
+
+# A profile
+
+FORK = """
+name: fork
+read_config: util.config:get_config
+build_model: quan.utils:replace_module_by_names
+phases:
+  - {phase: train, module: process, function: train}
+  - phase: validate
+    module: extra
+    function: evaluate
+    model: net
+    data: batches
+    policy: widths
+    read_metrics: readers:accuracies
+"""
+EVALUATION = """
+def evaluate(batches, net, configs, widths=None):
+    net.seen.append(widths)
+    return {"top1": [70, 60.5]}
+"""
+READERS = """
+def accuracies(value):
+    return value["top1"]
+"""
+TELLS_METRICS = """
+from rfquant_hooks.contract import BitWidths, hookimpl
+@hookimpl
+def rfquant_bit_widths(config):
+    return BitWidths((4,), (6,))
+@hookimpl
+def rfquant_run_phase(phase, run):
+    outcome = run()
+    print(phase.name, outcome.metrics, phase.data, phase.model.seen)
+    return outcome
+"""
+
+
+@pytest.fixture
+def fork(host):
+    """A host whose validate has another name, module and parameters, and its profile."""
+    host.write("extra.py", EVALUATION)
+    host.write("readers.py", READERS)
+    host.write("process.py", "def train(train_loader, model, configs): ...\n")
+    text = (host.folder / "main.py").read_text(encoding="utf-8")
+    text = text.replace("import train, validate", "import train\nfrom extra import evaluate")
+    text = text.replace(
+        "validate([1, 2], model, config, train_loader=[3])", "evaluate([1], model, config)"
+    )
+    host.write("main.py", text)
+    host.write("fork.yaml", FORK)
+    host.install(TELLS_METRICS)
+    return host
+
+
+FORK_RAN = """\
+train () None []
+validate (70.0, 60.5) [1] [[([4], [6])]]
+top1 {'top1': [70, 60.5]}
+"""
+
+
+@pytest.mark.parametrize("given", [["--profile", "fork.yaml"], ["--profile=fork.yaml"]])
+def test_phases_of_a_fork_are_those_of_its_profile(fork, given):
+    run = fork.rfquant_run(*given, "main.py")
+    assert (run.stdout, run.stderr) == (FORK_RAN, "")
+
+
+def test_without_its_profile_the_fork_is_refused(fork):
+    assert "'process' has no function 'validate'" in fork.rfquant_run("main.py").stderr
+
+
+def test_the_module_takes_a_profile(fork):
+    run = fork.python("-m", "rfquant_hooks", "--profile", "fork.yaml", "main.py")
+    assert run.stdout == FORK_RAN
+
+
+def test_two_lines_take_a_profile(fork):
+    two = "import rfquant_hooks as hooks\nhooks.instrument(hooks.find_profile('fork.yaml'))\n"
+    text = (fork.folder / "main.py").read_text(encoding="utf-8")
+    fork.write("main.py", two + text)
+    assert fork.python("main.py").stdout == FORK_RAN
+
+
+def test_an_installed_profile_is_chosen_by_its_name(fork):
+    code = "from rfquant_hooks import find_profile\nFORK = find_profile('fork.yaml')\n"
+    fork.install(code, "forks", "[rfquant_profiles]\nmine = forks:FORK\n")
+    assert fork.rfquant_run("--profile", "mine", "main.py").stdout == FORK_RAN
+
+
+def test_the_profile_of_rfquant_has_a_name(host):
+    host.install(TELLS_THE_END)
+    plain = host.rfquant_run("main.py")
+    assert host.rfquant_run("--profile", "rfquant", "main.py").stdout == plain.stdout
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (("name: fork", "nam: fork"), "fork.yaml: unknown key 'nam'; did you mean 'name'? (keys: "),
+        (
+            ("module: extra", "module: extro"),
+            "host 'fork' has no module 'extro' on the import path",
+        ),
+        (
+            ("function: evaluate", "function: evaluat"),
+            "host module 'extra' has no function 'evaluat'; did you mean 'evaluate'?",
+        ),
+        (
+            ("model: net", "model: ent"),
+            "profile 'fork': validate: model: host function extra.evaluate has no parameter 'ent': "
+            "its parameters are batches, net, configs, widths; did you mean 'net'?",
+        ),
+        (("data: batches", "data: loader"), "profile 'fork': validate: data: host function extra"),
+        (("policy: widths", "policy: arch"), "profile 'fork': validate: policy: host function ext"),
+        (
+            ("    model: net\n", ""),
+            "profile 'fork': validate: model: host function extra.evaluate ",
+        ),
+        (("readers:acc", "readers:bcc"), "fork.yaml: phases[1].read_metrics: readers:bccuracies: "),
+    ],
+)
+def test_a_profile_that_does_not_fit_is_one_line_before_the_start(fork, change, told):
+    assert change[0] in FORK
+    fork.write("fork.yaml", FORK.replace(*change))
+    fork.write("main.py", "print('started')\n")
+    run = fork.rfquant_run("--profile", "fork.yaml", "main.py")
+    assert (run.returncode, run.stdout) == (2, "")
+    assert run.stderr.startswith(f"error: {told}") and run.stderr.count("\n") == 1
+
+
+def test_parameters_of_a_profile_are_checked_without_a_plugin(fork):
+    fork.write("fork.yaml", FORK.replace("model: net", "model: ent"))
+    run = fork.rfquant_run("-p", "no:probe", "-p", "no:seu", "--profile", "fork.yaml", "main.py")
+    assert (run.returncode, run.stdout) == (2, "")
+
+
+def test_a_profile_of_modules_that_may_all_be_missing(fork):
+    phase = "{phase: search, module: gone, function: search, required: false}"
+    fork.write("fork.yaml", f"name: fork\nphases: [{phase}]\n")
+    run = fork.rfquant_run("--profile", "fork.yaml", "main.py")
+    assert run.stderr == "error: host 'fork' has none of the modules of its profile: gone\n"
+
+
+def test_a_host_without_a_reader_is_configured_by_its_first_phase(fork):
+    fork.install(TELLS_CONFIGURE)
+    text = FORK.replace("read_config: util.config:get_config\n", "")
+    fork.write("fork.yaml", text.replace("build_model: quan.utils:replace_module_by_names\n", ""))
+    run = fork.rfquant_run("--profile", "fork.yaml", "main.py")
+    assert run.stdout.splitlines()[0] == "configured by namespace(search=False)"
+
+
+TELLS_CONFIGURE = (
+    TELLS_METRICS
+    + """
+@hookimpl
+def rfquant_configure(config):
+    print("configured by", config)
+"""
+)
+
+
+def test_the_profile_is_in_the_help(host):
+    assert "--profile NAME|FILE" in host.rfquant_run("--help").stdout

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rfquant_hooks import RFQUANT, BitWidths, HostProfile, PhaseFunction
+from rfquant_hooks import RFQUANT, BitWidths, HostProfile, PhaseFunction, PluginError
 from rfquant_hooks.profiles import as_predefined_architectures, no_metrics, top1_per_architecture
 
 
@@ -25,8 +25,14 @@ def test_rfquant_may_lack_its_search():
 
 @pytest.mark.parametrize("required", [(True, False), (False, True)])
 def test_a_module_is_required_if_one_of_its_phases_is(required):
-    phases = [PhaseFunction("train", "process", "train", required=r) for r in required]
+    pairs = zip(("train", "validate"), required)
+    phases = [PhaseFunction(name, "process", name, required=r) for name, r in pairs]
     assert profile(*phases).modules()["process"] is True
+
+
+def test_a_phase_of_another_name_is_refused():
+    with pytest.raises(PluginError, match="received 'validation'; did you mean 'validate'"):
+        PhaseFunction("validation", "process", "validate")
 
 
 def test_an_optional_phase_does_not_make_the_configuration_module_optional():

@@ -1,5 +1,6 @@
 """One run: configure, phases, close, with plain functions for a host."""
 
+import dataclasses
 from types import SimpleNamespace
 
 import pytest
@@ -309,6 +310,14 @@ def test_a_phase_shows_its_widths(recorder, host):
 def test_the_arguments_of_a_phase_show_the_policy_that_the_host_receives(recorder, host):
     validate(session(recorder, Widths()), host)
     assert recorder.phases[0].arguments["eval_predefined_arch"] == POLICY
+
+
+def test_widths_reach_a_validate_that_takes_none_as_those_of_the_phase(recorder, host):
+    without = dataclasses.replace(VALIDATE, policy=None)
+    arguments = ([1], MODEL, CONFIG)
+    session(recorder, Widths()).run_phase(without, host.validate, arguments, {})
+    assert recorder.phases[0].bit_widths is WIDTHS
+    assert host.calls[0][-1] is None
 
 
 def test_train_receives_no_widths(recorder):
