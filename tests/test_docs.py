@@ -2,6 +2,8 @@
 
 import importlib.util
 import re
+import subprocess
+import sys
 from importlib import metadata
 from pathlib import Path
 
@@ -56,6 +58,26 @@ def test_both_pages_on_quantizers_have_the_same_blocks():
         for name in ("quantizers.md", "quantizers.zh-CN.md")
     )
     assert english == chinese and [len(some) for some in english] == [2, 1]
+
+
+def test_both_pages_on_scripts_of_ones_own_have_the_same_blocks():
+    english, chinese = (
+        [blocks(f"docs/{name}", language) for language in ("python", "yaml", "console")]
+        for name in ("own-script.md", "own-script.zh-CN.md")
+    )
+    assert english == chinese and [len(some) for some in english] == [1, 1, 1]
+
+
+@pytest.mark.slow
+def test_a_script_of_ones_own_is_run_as_the_page_says(tmp_path):
+    for file, language in (("mine.py", "python"), ("seu.yaml", "yaml")):
+        (tmp_path / file).write_text(blocks("docs/own-script.md", language)[0])
+    for line in blocks("docs/own-script.md", "console")[0].splitlines():
+        program, *arguments = line[2:].split()
+        command = [sys.executable, "-m", "seu_plugin", *arguments]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert (program, done.returncode) == ("seu", 0), done.stdout + done.stderr
+    assert (tmp_path / "results" / "mine" / "report.html").exists()
 
 
 @pytest.mark.parametrize("number", range(3))

@@ -115,8 +115,8 @@ def scores_of(value: Any) -> Optional[npt.NDArray[np.float64]]:
     if not isinstance(value, (torch.Tensor, np.ndarray)) or value.ndim != 1 or len(value) < 2:
         return None
     wrong = ConfigError(
-        "Campaign: evaluate returned an array, which must hold a score in 0 ... 1 an image; "
-        f"received {shown(value)}"
+        "evaluate: returned an array, which must hold a score in 0 ... 1 an image; received "
+        f"{shown(value)}"
     )
     try:
         many = value.detach().double().cpu().numpy() if isinstance(value, torch.Tensor) else value

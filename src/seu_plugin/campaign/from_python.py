@@ -12,14 +12,14 @@ from rfquant_hooks.contract import PhaseOutcome
 
 from ..analysis.summary import Summary
 from ..errors import ConfigError
-from ..fields import shown
 from ..injection.arguments import check_model, selection
 from ..injection.devices import rank
 from ..report.tables import closing_lines, print_tables
 from ..settings.injection import InjectionSettings
 from ..settings.section import SECTION, parse_section
-from .correctness import Scored, scores_of
+from .correctness import Scored
 from .evaluation import Evaluation
+from .returned import check_percent, outcome_of
 from .reused import reuse_of
 from .run import CampaignRun
 from .sampling import plain_because
@@ -89,12 +89,7 @@ class Campaign:
         with Evaluation(self.model, self._outcome, settings, *asked) as evaluation:
             golden = evaluation.golden()
             assert evaluation.golden_outcome is not None
-            scores = scores_of(evaluation.golden_outcome.value)
-            if scores is None and all(0.0 < metric <= 1.0 for metric in golden.metrics):
-                raise ConfigError(
-                    "Campaign: evaluate must return the top-1 accuracy in percent; the golden run "
-                    f"gave {', '.join(map(str, golden.metrics))}, which looks like a fraction"
-                )
+            check_percent(evaluation.golden_outcome)
             bers = self.section.grid
             about = {"command": None, "host": "Python", "argv": sys.argv}
             run = CampaignRun(evaluation, self.campaign, bers, self.folder, _say, about)
@@ -107,23 +102,7 @@ class Campaign:
         return summary
 
     def _outcome(self) -> PhaseOutcome:
-        value = self._evaluate()
-        scores = scores_of(value)
-        if scores is not None:
-            return PhaseOutcome(value, (100.0 * float(scores.mean()),))
-        many = value if isinstance(value, (list, tuple)) else (value,)
-        try:
-            if any(isinstance(metric, (bool, str, bytes)) for metric in many):
-                raise TypeError("not a number")
-            metrics = tuple(float(metric) for metric in many)
-            if len(metrics) > 1 and any(metrics) and all(0.0 <= one <= 1.0 for one in metrics):
-                raise TypeError("scores, or fractions")
-        except (TypeError, ValueError, OverflowError, RuntimeError) as error:
-            raise ConfigError(
-                "Campaign: evaluate must return the top-1 accuracy in percent, or a tensor or "
-                f"array of shape [images] with a score in 0 ... 1 for each; received {shown(value)}"
-            ) from error
-        return PhaseOutcome(value, metrics)
+        return outcome_of(self._evaluate())
 
 
 _SECTION_KEYS = {*InjectionSettings.model_fields} - {"ber", "trial"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from pathlib import Path
-from typing import Any, Dict, Mapping, NamedTuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Sequence
 
 import yaml
 
@@ -84,6 +84,7 @@ def verify(
     write_whole(path, yaml.safe_dump(dict(settings), sort_keys=False))
     for option in ("--output", "--shard"):
         command = without_option(command, option)
+    command = without_changes(command, settings[SECTION])
     files = [i for i, part in enumerate(command) if part.endswith((".yaml", ".yml"))]
     if not files:
         raise ConfigError(f"{folder}: its command names no YAML file: {' '.join(command)}")
@@ -93,6 +94,24 @@ def verify(
     if ended.returncode:
         raise InjectionError(f"the verifying campaign ended with exit code {ended.returncode}")
     return verdict(summary_of([output]), ber, target)
+
+
+def without_changes(command: Sequence[str], section: Mapping[str, Any]) -> List[str]:
+    """``command`` without ``--set KEY=VALUE`` of what ``section`` says, which would win over it."""
+    kept: List[str] = []
+    for part in command:
+        before = kept[-1:] == ["--set"]
+        change = part if before else part[len("--set=") :] if part.startswith("--set=") else ""
+        keys = change.partition("=")[0].strip().split(".")
+        inside = section.get(keys[0])
+        told = keys[0] in section and (
+            len(keys) == 1 or not isinstance(inside, Mapping) or keys[1] in inside
+        )
+        if not told:
+            kept.append(part)
+        elif before:
+            del kept[-1]
+    return kept
 
 
 def verdict(summary: Summary, ber: float, target: float) -> Verdict:

@@ -17,18 +17,20 @@ from .protect import protect
 from .rate import rate
 from .replay import replay
 from .report import report
+from .run import run
 from .schema import schema
 
 
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"]},
-    commands=(check, schema, rate, report, compare, protect, replay, export),
+    commands=(run, check, schema, rate, report, compare, protect, replay, export),
 )
 @click.version_option(__version__, prog_name="seu")
 def cli() -> None:
     """Single-event upsets in the weight memory of quantized networks.
 
-    Runs are started with rfquant-run; this command helps with their configuration.
+    RFQuant's runs are started with rfquant-run, those of a model of your own with seu run; the
+    other commands help with their configuration and their results.
     """
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 import click
 
-from ..errors import BitWidthError, ConfigError, nearest
+from ..errors import BitWidthError
 from .arguments import FILE_TO_BE, FOLDER
 
 
@@ -29,23 +29,10 @@ def checked(config: Sequence[Path], host: Optional[Path] = None) -> List[str]:
     configuration lies in. Raises ConfigError."""
     from ..host.check_config import is_there
     from ..host.runtime import Runtime
-    from ..settings.place import check_place
-    from ..settings.section import SECTION, parse_section
-    from ..settings.text import load_yaml, place_of
+    from ..settings.merged import read_section
+    from ..settings.section import SECTION
 
-    merged: Dict[str, Any] = {}
-    for path in config:
-        try:
-            merged = _merged(merged, load_yaml(path))
-        except RecursionError:
-            raise ConfigError(f"{path}: an alias in it contains itself") from None
-    check_place(merged)
-    if SECTION not in merged:
-        names = ", ".join(map(str, config))
-        near = nearest(SECTION, map(str, merged))
-        hint = f"; is {near!r} meant to be it?" if near else ""
-        raise ConfigError(f"{names}: has no section {SECTION}{hint}")
-    section = parse_section(merged[SECTION], lambda keys: place_of(config, keys))
+    section, merged = read_section(config)
     if not section.enabled:
         return [f"{SECTION}: ok; not enabled, so the host runs as without it"]
     source = section.bit_width_config
@@ -84,12 +71,3 @@ def checked(config: Sequence[Path], host: Optional[Path] = None) -> List[str]:
     if runtime.widths is not None:
         lines.append(f"bit widths: {runtime.widths.source}, {len(runtime.widths.weights)} layers")
     return lines
-
-
-def _merged(first: Dict[str, Any], later: Dict[str, Any]) -> Dict[str, Any]:
-    """As the host merges its files (util/config.py, merge_nested_dict)."""
-    both = dict(first)
-    for key, value in later.items():
-        nested = isinstance(value, dict) and isinstance(first.get(key), dict)
-        both[key] = _merged(first[key], value) if nested else value
-    return both

@@ -20,7 +20,7 @@ from ..analysis.manifest import MANIFEST, check_same_campaign, read_manifest
 from ..analysis.results import check_folder
 from ..analysis.summary import Summary
 from ..campaign.cores import Shares, available, shared_out, threads_asked
-from ..campaign.correctness import Labelled
+from ..campaign.correctness import Correctness, Labelled
 from ..campaign.evaluation import Evaluation
 from ..campaign.host_data import HostData
 from ..campaign.pool import Worker, WorkerPool
@@ -52,16 +52,24 @@ Run = Callable[[], PhaseOutcome]
 class HostCampaign:
     """Runs the campaign of a section whenever the host calls ``validate``.
 
-    The first call writes to ``campaign.output``, the n-th to ``output-n``. Raises ConfigError at
-    once for an output that holds another campaign.
+    The first call writes to ``campaign.output``, the n-th to ``output-n``. ``name`` of the host is
+    for the manifest; ``correctness`` knows of single images (None: labels of the host's loader).
+    Raises ConfigError at once for an output that holds another campaign.
     """
 
     def __init__(
-        self, section: FaultInjectionSection, config: Any, say: Callable[[str], None]
+        self,
+        section: FaultInjectionSection,
+        config: Any,
+        say: Callable[[str], None],
+        name: str = "RFQuant",
+        correctness: Optional[Correctness] = None,
     ) -> None:
         assert section.campaign is not None
         self.campaign = section.campaign
         self._say, self._calls = say, 0
+        self._name, self._correctness = name, correctness
+        self._cwd = str(Path.cwd())  # the host may go elsewhere before it evaluates
         worker = own_pipe()
         self._pipe = None if worker is None else worker[0]
         seed = section.seed if worker is None else worker[1]
@@ -138,10 +146,10 @@ class HostCampaign:
         reuse = reuse_of(self.campaign, runs_trials, self._shares.workers)
         store = None if reuse is None else partial(store_in, folder, reuse)
         data = HostData(phase.data, runs_trials, store)
-        labels = None
-        if phase.data is not None and phase.read_labels is not None:
-            labels = Labelled(data, phase.read_labels)
-        asked = (self.campaign.outcomes, why_plain, labels, reuse, data)
+        images = self._correctness
+        if images is None and phase.data is not None and phase.read_labels is not None:
+            images = Labelled(data, phase.read_labels)
+        asked = (self.campaign.outcomes, why_plain, images, reuse, data)
         evaluation = Evaluation(phase.model, run_quietly, settings, *asked)
         self._evaluation = evaluation
         try:
@@ -152,8 +160,8 @@ class HostCampaign:
                     check_widths_used(phase.model, phase.bit_widths, evaluation.widths)
                 about = {
                     "command": restart_command(),
-                    "cwd": str(Path.cwd()),
-                    "host": "RFQuant",
+                    "cwd": self._cwd,
+                    "host": self._name,
                     "threads": self.threads,
                 }
                 bers = self.section.grid
@@ -216,7 +224,7 @@ class HostCampaign:
             environment = environment_of(index, self.threads, gpus)
             make = HostProcess if cluster is None else cluster.worker
             patience = self.campaign.patience
-            worker: Worker = make(command, str(Path.cwd()), environment, log, seed, patience)
+            worker: Worker = make(command, self._cwd, environment, log, seed, patience)
             return worker
 
         return WorkerPool(start, number, check, self._say)

@@ -8,6 +8,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tupl
 
 from rfquant_hooks.contract import BitWidths, Phase, PhaseOutcome, hookimpl, setting
 
+from ..campaign.correctness import Correctness
 from ..campaign.run_state import host_rng_restored
 from ..errors import InjectionError, SeuError
 from ..faults.fault_list import read_faults
@@ -36,10 +37,17 @@ _TO_CHANGE = {"exact_count": "upsets, seed, layers, bits", "fault_list": "faults
 
 
 class Runtime:
-    """Brackets the host's phases with the injector. Raises SeuError for a bad file at once."""
+    """Brackets the host's phases with the injector. ``host``: its folder; ``name`` and
+    ``correctness`` as of a :class:`.campaign.HostCampaign`. Raises SeuError for a bad file at
+    once."""
 
     def __init__(
-        self, section: FaultInjectionSection, config: Any = None, host: Optional[Path] = None
+        self,
+        section: FaultInjectionSection,
+        config: Any = None,
+        host: Optional[Path] = None,
+        name: str = "RFQuant",
+        correctness: Optional[Correctness] = None,
     ) -> None:
         self.section = self.requested = section
         self.widths: Optional[BitWidths] = None
@@ -55,7 +63,7 @@ class Runtime:
         self._campaign: Optional[HostCampaign] = None
         if section.campaign is not None:
             with _at(f"{SECTION}.campaign."):
-                self._campaign = HostCampaign(section, config or {}, self._say)
+                self._campaign = HostCampaign(section, config or {}, self._say, name, correctness)
         if isinstance(section.faults, str):
             with _at(f"{SECTION}.faults: "):
                 listed = read_faults(find_existing(section.faults, host))

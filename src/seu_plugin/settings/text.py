@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, Dict, Iterable, Iterator, List, Sequence, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, Sequence, Tuple, Union
 
 import yaml
 from yaml.reader import ReaderError
@@ -19,6 +19,8 @@ from .place import SECTION
 
 #: Bytes that a configuration may have.
 LARGEST = 1 << 20
+#: A file, or in words where a text was given.
+Origin = Union[Path, str]
 _DECIMAL = re.compile(r"[+-]?(\d[\d]*\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _OCTAL = re.compile(r"[+-]?0\d+")
 
@@ -26,19 +28,31 @@ _OCTAL = re.compile(r"[+-]?0\d+")
 def load_yaml(path: Path) -> Dict[str, Any]:
     """A configuration, with its section checked as by :func:`check_text`. Raises ConfigError."""
     text = read_text(path, LARGEST)
-    try:
-        data = yaml.safe_load(text)
-    except RecursionError:
-        raise ConfigError(f"{path}: is nested too deeply") from None
-    except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError) as error:
-        raise ConfigError(_no_yaml(path, text, error)) from error
+    data = _loaded(path, text)
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: must be a mapping of settings")
     _check(path, text)
     return data
 
 
-def _no_yaml(path: Path, text: str, error: Exception) -> str:
+def load_value(origin: str, text: str, place: str) -> Any:
+    """The value of one key, written as in YAML, and checked as by :func:`check_text`; ``origin``
+    says where it was given. Raises ConfigError."""
+    value = _loaded(origin, text)
+    _check_keys(origin, yaml.compose(text, Loader=yaml.SafeLoader), place)
+    return value
+
+
+def _loaded(origin: Origin, text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except RecursionError:
+        raise ConfigError(f"{origin}: is nested too deeply") from None
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError) as error:
+        raise ConfigError(_no_yaml(origin, text, error)) from error
+
+
+def _no_yaml(path: Origin, text: str, error: Exception) -> str:
     """In which line, and why. Some are not YAML's own: a date, or a value with a tag, that is
     none."""
     why, line = " ".join(str(error).split()), None
@@ -129,7 +143,7 @@ def _children(node: Any, place: str) -> Iterator[Tuple[Any, str]]:
             yield value, f"{place}[{position}]"
 
 
-def _check_keys(path: Path, node: Any, place: str) -> None:
+def _check_keys(path: Origin, node: Any, place: str) -> None:
     waiting, seen = [(node, place)], set()
     while waiting:
         node, place = waiting.pop()
@@ -142,7 +156,7 @@ def _check_keys(path: Path, node: Any, place: str) -> None:
         waiting += _children(node, place)
 
 
-def _check_twice(path: Path, node: Any, place: str, only: str = "") -> None:
+def _check_twice(path: Origin, node: Any, place: str, only: str = "") -> None:
     lines: Dict[Any, int] = {}
     for key, _ in _pairs(node):
         line = key.start_mark.line + 1
@@ -159,7 +173,7 @@ def _check_twice(path: Path, node: Any, place: str, only: str = "") -> None:
         lines.setdefault(name, line)
 
 
-def _check_number(path: Path, node: Any, place: str) -> None:
+def _check_number(path: Origin, node: Any, place: str) -> None:
     text = str(node.value)
     number = node.tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
     if not number or text.lstrip("+-").lower() in (".inf", ".nan"):
