@@ -42,22 +42,26 @@ class Reader:
         Raises InjectionError if they are no codes of its width on ``grid``. On a GPU that
         is remembered, for :meth:`check`, since asking would wait for the device.
         """
-        stored, flips = placed.read(clean), placed.flips
         grid = grid.map(lambda numbers: placed.of_words(clean, numbers))
-        if placed.effect is not None and not (placed.on_host and clean.dtype not in HALF):
+        return self.words(placed.read(clean), placed, grid)
+
+    def words(self, stored: torch.Tensor, placed: PlacedMap, grid: Grid) -> torch.Tensor:
+        """As :meth:`faulted`, of the words that ``placed`` holds alone, on a grid of theirs."""
+        flips, device = placed.flips, stored.device
+        if placed.effect is not None and not (placed.on_host and stored.dtype not in HALF):
             on = placed.codes_on
             moved = grid.map(lambda numbers: numbers.to(on))
-            return self._by_torch(stored.to(on), moved, None, placed).to(clean.device)
+            return self._by_torch(stored.to(on), moved, None, placed).to(device)
         if flips is None:
-            if clean.dtype not in HALF:
+            if stored.dtype not in HALF:
                 with np.errstate(**self._errors):
                     words = self._by_numpy(stored.cpu().numpy(), grid, placed)
-                return torch.from_numpy(words).to(clean.device)
+                return torch.from_numpy(words).to(device)
             flips = torch.from_numpy(placed.codec.flips(placed.mask, placed.width))
         on = flips.device
         moved = grid.map(lambda numbers: numbers.to(on))
         codes = self._by_torch(stored.to(on), moved, flips, placed)
-        return placed.combine(stored, codes.to(clean.device))
+        return placed.combine(stored, codes.to(device))
 
     def wrong_bits(
         self,

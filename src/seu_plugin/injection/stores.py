@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import Iterator
+from functools import partial
+from typing import Callable, Iterator, Tuple
 
 import torch
 
+from ..quantizers.contract import Store, StoreOfWords
 from .exposure import ExposedSite
+from .placement import PlacedMap, PlacedMasks
+
+Read = Callable[[], torch.Tensor]
+Write = Callable[[torch.Tensor], None]
 
 
 @contextmanager
@@ -21,11 +27,29 @@ def in_store(exposed: ExposedSite) -> Iterator[None]:
     if store is None or placed is None:
         yield
         return
-    clean = store.read()
-    upset = clean.float()  # as any weight, of step size 1; 16 bits are exact
-    placed.write(upset, exposed.reader.faulted(upset, placed, site.grid(placed.width)))
+    read, write = _words_of(store, placed)
+    clean = read()
+    values = clean.float()  # as any weight, of step size 1; 16 bits are exact
+    words = values.new_empty(1).expand(site.words)  # of the shape alone
+    grid = site.grid(placed.width).map(lambda numbers: placed.of_words(words, numbers))
+    upset = exposed.reader.words(values, placed, grid)
     try:
-        store.write(upset.to(torch.int32))
+        write(upset.to(torch.int32))
         yield
     finally:
-        store.write(clean)
+        write(clean)
+
+
+def _words_of(store: Store, placed: PlacedMap) -> Tuple[Read, Write]:
+    """How to get at the words of ``store`` that ``placed`` holds: at these alone, if it can."""
+    if isinstance(placed, PlacedMasks):  # it holds all
+        return store.read, store.write
+    index = placed.index
+    if isinstance(store, StoreOfWords):
+        return partial(store.read_at, index), partial(store.write_at, index)
+    whole = store.read()
+
+    def write(codes: torch.Tensor) -> None:
+        store.write(whole.index_copy(0, index, codes))
+
+    return partial(whole.index_select, 0, index), write

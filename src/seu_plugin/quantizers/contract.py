@@ -18,6 +18,7 @@ from typing import (
     Protocol,
     Sequence,
     Tuple,
+    runtime_checkable,
 )
 
 import pluggy
@@ -78,6 +79,18 @@ class Store(Protocol):
 
     def write(self, codes: torch.Tensor) -> None:
         """Store these codes; after those of :meth:`read`, every bit is as it was."""
+
+
+@runtime_checkable
+class StoreOfWords(Store, Protocol):
+    """A store that gets at single words: a forward under upsets touches those that are hit, and no
+    others. ``index``: int64, each word at most once."""
+
+    def read_at(self, index: torch.Tensor) -> torch.Tensor:
+        """As :meth:`read`, of the words in ``index``."""
+
+    def write_at(self, index: torch.Tensor, codes: torch.Tensor) -> None:
+        """As :meth:`write`, to the words in ``index``."""
 
 
 class Site(Protocol):

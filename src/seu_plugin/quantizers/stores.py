@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -24,13 +25,24 @@ class IntegerTensor:
         with torch.no_grad():
             self.tensor.copy_(codes.view(self.tensor.shape))
 
+    def read_at(self, index: torch.Tensor) -> torch.Tensor:
+        return self.tensor.detach().take(index).to(torch.int32)
+
+    def write_at(self, index: torch.Tensor, codes: torch.Tensor) -> None:
+        tensor = self.tensor.detach()
+        with torch.no_grad():
+            if tensor.is_contiguous():
+                tensor.view(-1)[index] = codes.to(tensor.dtype)
+            else:
+                self.write(self.read().index_copy(0, index, codes))
+
 
 @dataclass(frozen=True)
 class StoreSite(LayerSite):
     """A site whose ``weight`` is an integer tensor, without a quantizer. A subclass says ``width``;
     for packed codes also ``store`` and ``words``."""
 
-    quantizer: None = None
+    quantizer: Any = None
 
     @property
     def store(self) -> Store:

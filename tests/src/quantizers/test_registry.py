@@ -42,8 +42,8 @@ def both():
 
 def test_the_builtin_adapters_come_first():
     with registered(AffineAdapter(), "affine"):
-        assert asked() == ["rfquant", "torch.ao", "lsq-net", "affine"]
-    assert asked() == ["rfquant", "torch.ao", "lsq-net"]
+        assert asked() == ["rfquant", "torch.ao", "lsq-net", "torchao", "affine"]
+    assert asked() == ["rfquant", "torch.ao", "lsq-net", "torchao"]
 
 
 def test_sites_come_in_the_order_of_the_model_whoever_finds_them():
@@ -63,7 +63,8 @@ def test_a_model_in_which_none_finds_a_site_names_those_asked():
     with registered(AffineAdapter(), "affine"):
         with pytest.raises(SiteError, match=re.escape(expected)) as error:
             FaultInjector(nn.Sequential(nn.Linear(1, 1)), ber=0.1)
-    assert str(error.value).endswith("(adapters asked: rfquant, torch.ao, lsq-net, affine)")
+    told = "(adapters asked: rfquant, torch.ao, lsq-net, torchao, affine)"
+    assert str(error.value).endswith(told)
     assert "\n" not in str(error.value)
 
 
@@ -111,7 +112,7 @@ def manager_of(value, monkeypatch, loaded):
 
 def test_an_entry_point_is_registered_once(monkeypatch):
     manager = manager_of("my_adapter", monkeypatch, AffineAdapter)
-    builtin = ["rfquant", "torch.ao", "lsq-net"]
+    builtin = ["rfquant", "torch.ao", "lsq-net", "torchao"]
     assert [name for name, _ in manager.list_name_plugin()] == [*builtin, "mine"]
 
 
