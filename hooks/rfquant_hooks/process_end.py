@@ -46,18 +46,25 @@ class ProcessEnd:
         code = 2 if isinstance(self._error, PluginError) else 0
         if isinstance(self._error, Stopped):
             code = self._error.exit_code
+        told = False
         try:
             self._session.close(self._error)
+            told = True
         except PluginError as error:
             print(f"error: {error}", file=sys.stderr)
-            code = 2 if self._error is None else code
-        except Exception:  # noqa: BLE001 - shown, and the exit code says so
-            traceback.print_exc()
-            code = code or 1
-        if code:
-            # An exception in an atexit handler does not change the exit code. Handlers that
-            # were registered before instrument() do not run; logging's is the one that matters.
-            logging.shutdown()
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(code)
+            code, told = 2 if self._error is None else code, True
+        finally:
+            if not told:  # Python would show the error, and exit as if all were well
+                traceback.print_exc()
+            _exit(code if told else code or 1)
+
+
+def _exit(code: int) -> None:
+    """End the process now, unless all is well: an exception in an atexit handler does not change
+    the exit code. Handlers that were registered before instrument() do not run; logging's is the
+    one that matters."""
+    if code:
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)

@@ -10,22 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from seu_plugin.analysis.rows import TRIALS, read_rows
-from seu_plugin.analysis.trials import same
+from kept import agree, rows
+from seu_plugin.analysis.rows import TRIALS
 from seu_plugin.campaign.reuse_check import CHECKED
 from seu_plugin.campaign.stopping import TOO_EARLY
 
 WIDTHS = {"path": "search/resnet18_digits_bit_width_config.json"}
 GRID = {"ber": [1e-6, 1e-3, 1e-2], "trials": 6, "threshold": "grid", "threads": 1}
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-
-
-def rows(folder):
-    return {r.trial.id: r for r in read_rows(folder / TRIALS)[0]}
-
-
-def agree(one, other):
-    return one.keys() == other.keys() and all(same(one[i], other[i]) for i in one)
 
 
 def configuration(demo, name, **campaign):

@@ -5,8 +5,7 @@ import shutil
 
 import pytest
 
-from seu_plugin.analysis.rows import TRIALS, read_rows
-from seu_plugin.analysis.trials import same
+from kept import agree, rows
 
 WIDTHS = {"path": "search/resnet18_digits_bit_width_config.json"}
 PROFILE = """
@@ -86,10 +85,6 @@ def test_its_faulted_run_is_that_of_the_host(demo, fork):
     assert ast.literal_eval(forks) == (ast.literal_eval(hosts), 1)
 
 
-def rows(folder):
-    return {row.trial.id: row for row in read_rows(folder / TRIALS)[0]}
-
-
 def campaign(host, **settings):
     folder = host.folder.parent / "results" / "profile"
     asked = {"ber": [1e-2], "trials": 4, "threshold": "grid", "threads": 1, "output": str(folder)}
@@ -103,6 +98,5 @@ def test_worker_processes_run_it_by_the_profile_too(demo, fork):
     config, found = campaign(fork, workers=2)
     by_profile(fork, config)
     one, other = rows(expected), rows(found)
-    assert len(one) == 5 and one.keys() == other.keys()
-    assert all(same(one[name], other[name]) for name in one)
+    assert len(one) == 5 and agree(one, other)
     assert one["golden"].images == other["golden"].images == 360

@@ -184,7 +184,7 @@ def torchvision(tmp_path, monkeypatch):
 
 needs_define = pytest.mark.skipif(
     "qualname" not in inspect.signature(torch.library.define).parameters,
-    reason="this torch declares no operators by name",
+    reason="torch 1 declares no operators by name",
 )
 
 

@@ -46,7 +46,7 @@ class Campaign:
     """
 
     def __init__(self, model: nn.Module, evaluate: Callable[[], Accuracy], **settings: Any) -> None:
-        check_model("Campaign", model)
+        check_model("Campaign.model", model)
         if not callable(evaluate):
             raise ConfigError(
                 "Campaign.evaluate: must be a function without arguments; received a "

@@ -18,14 +18,14 @@ from ..settings.injection import InjectionSettings
 Layers = Union[str, Sequence[str], Mapping[str, Any], None]
 
 
-def check_model(where: str, model: Any) -> None:
-    """Raise ConfigError for what is no model that can be injected into."""
+def check_model(what: str, model: Any) -> None:
+    """Raise ConfigError for what is no model that can be injected into; ``what`` to call it."""
     if not isinstance(model, nn.Module):
         kind = type(model).__name__
-        raise ConfigError(f"{where}.model: must be a torch.nn.Module; received a {kind}")
+        raise ConfigError(f"{what}: must be a torch.nn.Module; received a {kind}")
     if isinstance(model, torch.jit.ScriptModule):
         raise ConfigError(
-            f"{where}.model: is a traced or scripted module, whose forward is no Python any more; "
+            f"{what}: is a traced or scripted module, whose forward is no Python any more; "
             "give the module that it was made of"
         )
 

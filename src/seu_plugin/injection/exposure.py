@@ -1,16 +1,15 @@
-"""One site under exposure: which fault map holds now, and putting it into the weight."""
+"""One site under exposure: putting its fault map into the weight that the layer reads."""
 
 from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Tuple
 
 import torch
 
 from ..errors import InjectionError
-from ..faults.fault_list import Fault
-from ..faults.site_memory import Given, ReadMap
+from ..faults.site_memory import Given
 from ..quantizers.contract import Site
 from ..quantizers.storage import check_memory_of_its_own
 from .exact_count import ExactCount
@@ -27,7 +26,7 @@ Quantize = Callable[..., Any]
 
 
 class ExposedSite:
-    """A site, the fault maps it has seen, and how deep inside its layer the program is."""
+    """A site, its fault maps (``maps``), and how deep inside its layer the program is."""
 
     def __init__(
         self,
@@ -64,18 +63,6 @@ class ExposedSite:
         self.maps.forget()
         if self._cache is not None:
             self._cache.clear()
-
-    def static_map(self, width: int) -> ReadMap:
-        """The site's static map at ``width``."""
-        return self.maps.static(width)
-
-    def faults(self) -> List[Fault]:
-        """Bits that are read wrong under the map that holds now."""
-        return self.maps.faults()
-
-    def is_hit(self, width: int) -> bool:
-        """As :meth:`SiteMaps.is_hit`."""
-        return self.maps.is_hit(width)
 
     def pass_over(self, width: int) -> None:
         """The layer is not run, since what it gives is known: count it as a forward."""

@@ -98,7 +98,7 @@ class FaultInjector:
             "weight_cache": weight_cache,
             **more,
         }
-        check_model("FaultInjector", model)
+        check_model("FaultInjector.model", model)
         if mode == "ber" and ber is None and more.get("faults") is not None:
             given["mode"] = "fault_list"
         settings = with_list(parse_settings(given), more.get("faults"))
@@ -260,7 +260,7 @@ class FaultInjector:
 
     def static_maps(self, widths: Mapping[str, Sequence[int]]) -> Dict[str, List[ReadMap]]:
         """The static maps of this trial at these widths, by site name."""
-        return {e.site.name: [e.static_map(w) for w in widths[e.site.name]] for e in self._exposed}
+        return {e.site.name: [e.maps.static(w) for w in widths[e.site.name]] for e in self._exposed}
 
     def faults(self) -> List[Fault]:
         """The bits of weights that are read wrong under the map that holds now (under the static

@@ -26,7 +26,7 @@ def upsets_listed(
         targets = ", ".join(settings.targets)
         raise InjectionError(f"faults() lists upsets of weights; the targets are {targets}")
     if any(one.counter.widths for one in exposed):
-        return [fault for one in exposed for fault in one.faults()]
+        return [fault for one in exposed for fault in one.maps.faults()]
     if given is not None and not settings.protection:
         found = {one.site.name: given.get(one.site.name) for one in exposed}
         maps = {name: one for name, one in found.items() if isinstance(one, FaultMap)}

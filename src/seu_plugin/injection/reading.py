@@ -74,9 +74,17 @@ class Reader:
         """The bits of ``clean``, a weight, that are read wrong where that depends on what is
         stored."""
         placed = PlacedMap(effect, codec, width, clean.device)
+        flips = placed.wrong(self._held(clean, placed, grid).cpu().numpy())
+        hit = np.flatnonzero(flips)
+        index = np.asarray(placed.index.cpu().numpy()[hit], dtype=np.int64)
+        return FaultMap(index, flips[hit], popcount(flips[hit]))
+
+    def _held(self, clean: torch.Tensor, placed: PlacedMap, grid: Grid) -> torch.Tensor:
+        """What the words of ``clean`` that ``placed`` holds are in memory; int32."""
         wide = grid.map(lambda numbers: placed.of_words(clean, numbers).double())
         near = wide.nearest(wide.steps(placed.read(clean).double()), placed.grid)
-        return bits_of(placed, codec.encode(near, width))
+        held: torch.Tensor = placed.codec.encode(near, placed.width)
+        return held
 
     def check(self) -> None:
         """Raise the InjectionError of an earlier :meth:`faulted` on a GPU; waits for it."""
@@ -168,11 +176,3 @@ class Reader:
             f"site {self.site.name!r}: its {dtype} words are not {placed.codec.name} codes of "
             f"{placed.width} bits times the step size{exactly} so they are no quantized memory"
         )
-
-
-def bits_of(placed: PlacedMap, stored: torch.Tensor) -> FaultMap:
-    """The bits that are read wrong of words that hold ``stored`` (int32), those of ``placed``."""
-    flips = placed.wrong(stored.cpu().numpy())
-    hit = np.flatnonzero(flips)
-    index = np.asarray(placed.index.cpu().numpy()[hit], dtype=np.int64)
-    return FaultMap(index, flips[hit], popcount(flips[hit]))

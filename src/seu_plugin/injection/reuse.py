@@ -263,7 +263,7 @@ class Reuse:
             if module not in golden.begun:
                 return None
             places += golden.begun[module]
-        places += [place for place, exposed, width in golden.uses if exposed.is_hit(width)]
+        places += [place for place, exposed, width in golden.uses if exposed.maps.is_hit(width)]
         return sorted(set(places))
 
     def _training(self) -> Set[nn.Module]:

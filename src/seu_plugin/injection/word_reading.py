@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import weakref
-from typing import Callable, Optional, Union
+from typing import Callable, Optional
 
 import torch
 
-from ..faults.cell_map import CellMap
-from ..faults.decoding import ProtectedMap
-from ..faults.fault_map import FaultMap
-from ..memory.codecs import Codec
 from ..quantizers.grid import Grid
 from .placement import PlacedMap
-from .reading import Reader, bits_of
+from .reading import Named, Reader
 
 _WORDS = {4: torch.int32, 2: torch.int16}
 
@@ -22,38 +18,29 @@ class WordReader(Reader):
     """Reads the hit words of a float weight. ``strange`` is told, once for each map, how many of
     them are read as NaN or Inf: int64 of shape []."""
 
-    def __init__(self, site: object, strange: Callable[[torch.Tensor], None]) -> None:
-        super().__init__(site)  # type: ignore[arg-type]
+    def __init__(self, site: Named, strange: Callable[[torch.Tensor], None]) -> None:
+        super().__init__(site)
         self._strange = strange
         self._told: Optional[weakref.ref[PlacedMap]] = None
 
-    def faulted(self, clean: torch.Tensor, placed: PlacedMap, grid: Grid) -> torch.Tensor:
-        """What the words of ``clean`` that ``placed`` holds read as; float32, float16 or bfloat16,
-        as ``clean``."""
-        words = stored_words(placed.read(clean))
+    def words(self, stored: torch.Tensor, placed: PlacedMap, grid: Grid) -> torch.Tensor:
+        """What ``stored``, the words that ``placed`` holds, read as; float32, float16 or bfloat16,
+        as ``stored``."""
+        words = stored_words(stored)
         if placed.effect is not None:
             flips = placed.wrong_on_device(words.to(placed.codes_on, torch.int32))
         elif placed.flips is not None:
             flips = placed.flips
         else:
             flips = torch.from_numpy(placed.mask)
-        read = (words ^ flips.to(words.device, words.dtype)).view(clean.dtype)
+        read = (words ^ flips.to(words.device, words.dtype)).view(stored.dtype)
         if self._told is None or self._told() is not placed:
             self._told = weakref.ref(placed)
             self._strange((~torch.isfinite(read)).sum())
         return read
 
-    def wrong_bits(
-        self,
-        effect: Union[CellMap, ProtectedMap],
-        clean: torch.Tensor,
-        grid: Grid,
-        codec: Codec,
-        width: int,
-    ) -> FaultMap:
-        placed = PlacedMap(effect, codec, width, clean.device)
-        words = stored_words(placed.read(clean)).to(torch.int32)
-        return bits_of(placed, words)
+    def _held(self, clean: torch.Tensor, placed: PlacedMap, grid: Grid) -> torch.Tensor:
+        return stored_words(placed.read(clean)).to(torch.int32)
 
 
 def stored_words(values: torch.Tensor) -> torch.Tensor:

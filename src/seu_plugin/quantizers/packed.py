@@ -8,9 +8,13 @@ from typing import Any, Sequence
 import torch
 
 from ..errors import SiteError
-from .grid import checked_width
 
 _SIZES = {torch.int8: 8, torch.uint8: 8, torch.int16: 16, torch.int32: 32, torch.int64: 64}
+
+
+def _check_width(width: Any) -> None:
+    if not isinstance(width, int) or isinstance(width, bool) or not 1 <= width <= 16:
+        raise SiteError(f"width {width!r}: quantized memory has widths 1 to 16")
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +30,7 @@ class BitStore:
     signed: bool = False
 
     def __post_init__(self) -> None:
-        checked_width("of a description", self.width)
+        _check_width(self.width)
         if self.tensor.dtype not in _SIZES:
             allowed = ", ".join(str(one)[6:] for one in _SIZES)
             raise SiteError(
@@ -164,7 +168,7 @@ def packed(
     ``order[k]`` is the slot of the k-th code of an element, slot 0 the lowest bits; as they come
     if not given. Raises SiteError for an axis or an order that is none.
     """
-    checked_width("of a description", width)
+    _check_width(width)
     slots = _SIZES.get(tensor.dtype, 0) // width
     chosen = tuple(order) or tuple(range(slots))
     if tensor.dtype in _SIZES and sorted(chosen) != list(range(slots)):

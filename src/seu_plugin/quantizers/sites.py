@@ -53,10 +53,9 @@ def select_sites(
         raise _nothing_found(root, quantizer)
     included = _matching(layers.include, names, "layers.include")
     excluded = _matching(layers.exclude, names, "layers.exclude")
-    selected = Sites(s for s in sites if s.name in included and s.name not in excluded)
-    selected.adapters = {
-        s.name: adapter for adapter, s in found if s.name in included and s.name not in excluded
-    }
+    found = [one for one in found if one[1].name in included and one[1].name not in excluded]
+    selected = Sites(site for _, site in found)
+    selected.adapters = {site.name: adapter for adapter, site in found}
     if not selected:
         raise SiteError(
             f"layers: nothing is left after layers.exclude (sites are {', '.join(names)})"

@@ -220,7 +220,7 @@ class InjectionSettings(Frozen):
         if self.mode == "fault_list":
             self._check_list()
         if self.quantizer == "float" and self.encoding != "twos_complement":
-            raise ValueError("encoding: is of codes; quantizer float has words of IEEE 754")
+            raise ValueError(f"encoding: {self.encoding} is of codes; quantizer float has none")
         check_rates(self.mode, self.asymmetric, self.ber)
         if self.protection and "weights" not in self.targets:
             raise ValueError("protection is for weights, which targets leaves out")

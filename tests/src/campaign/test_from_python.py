@@ -14,12 +14,12 @@ import pytest
 import torch
 
 import toy
+from kept import agree, rows
 from rfquant_hooks import Stopped
 from seu_plugin import Campaign
 from seu_plugin.analysis.folders import merged, summary_of
 from seu_plugin.analysis.manifest import read_manifest
 from seu_plugin.analysis.rows import TRIALS, read_rows
-from seu_plugin.analysis.trials import same
 from seu_plugin.campaign import reuse_check
 from seu_plugin.errors import ConfigError, InjectionError, SiteError
 from seu_plugin.injection import reuse
@@ -40,14 +40,6 @@ def campaign(folder, model=None, pause=0.0, **settings):
             return float((model(IMAGES).argmax(1) == labels).double().mean()) * 100.0
 
     return Campaign(model, evaluate, **{**SETTINGS, "output": str(folder), **settings})
-
-
-def rows(folder):
-    return {r.trial.id: r for r in read_rows(folder / TRIALS)[0]}
-
-
-def agree(one, other):
-    return one.keys() == other.keys() and all(same(one[i], other[i]) for i in one)
 
 
 @pytest.fixture(scope="module")

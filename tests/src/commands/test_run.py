@@ -12,10 +12,10 @@ import pytest
 import torch
 
 import toy
+from kept import agree, rows
 from seu_plugin import Campaign
 from seu_plugin.analysis.manifest import read_manifest
-from seu_plugin.analysis.rows import TRIALS, read_rows
-from seu_plugin.analysis.trials import same
+from seu_plugin.analysis.rows import TRIALS
 from seu_plugin.campaign.verify import without_changes
 from seu_plugin.commands import main
 from seu_plugin.errors import ConfigError
@@ -91,14 +91,6 @@ def done(folder, *arguments, code=0):
 
 def mine(evaluate="scores", config="c.yaml", *more, model="build"):
     return ("run", "--model", f"mine:{model}", "--evaluate", f"mine.py:{evaluate}", config, *more)
-
-
-def rows(folder):
-    return {r.trial.id: r for r in read_rows(folder / TRIALS)[0]}
-
-
-def agree(one, other):
-    return one.keys() == other.keys() and all(same(one[i], other[i]) for i in one)
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,8 @@
 """Which adapters are asked, and what they may answer."""
 
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from importlib.metadata import EntryPoint
 from types import SimpleNamespace
@@ -137,3 +139,14 @@ def test_a_broken_entry_point_is_one_line(monkeypatch, loaded, told):
         "adapter 'mine' (entry point seu: my_adapter) cannot be used: "
     )
     assert told in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("package", ["torch.ao.nn.qat", "torchao"])
+def test_what_layers_are_from_is_not_imported_to_ask(package):
+    code = (
+        "import sys, torch\nfrom seu_plugin.quantizers.sites import all_sites\n"
+        f"before = {package!r} in sys.modules\n"
+        "all_sites(torch.nn.Linear(1, 1))\n"
+        f"assert before or {package!r} not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

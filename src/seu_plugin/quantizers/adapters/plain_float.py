@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Dict, List, Mapping, Optional, Tuple
 
 import torch
 from torch import nn
@@ -89,6 +89,3 @@ class FloatSite(LayerSite):
 
     def check(self, width: int) -> None:
         """Any word is one."""
-
-    def width_of(self, args: Tuple[Any, ...], kwargs: Mapping[str, Any]) -> int:
-        return WIDTHS[self.weight.dtype]
