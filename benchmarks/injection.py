@@ -80,7 +80,7 @@ class Model:
             if isinstance(drawn, torch.Tensor):
                 placed: PlacedMap = PlacedMasks(drawn, TWO, k)
             elif drawn.upsets:
-                placed = PlacedMap(drawn, TWO, k, self.device)
+                placed = PlacedMap(drawn.map, TWO, k, self.device)
             else:
                 continue
             placed.write(weight, reader.faulted(weight, placed, Grid(k, True, self.step)))
