@@ -180,7 +180,8 @@ class ExposedSite:
         ours = sys.getrefcount(clean) <= _ALONE
         if not ours or clean.grad_fn is None or clean._is_view():
             clean = clean.clone()
-        values = self.reader.faulted(clean.detach(), placed, self.site.grid(placed.width))
+        grid = self.site.grid_of(clean if whole is None else whole, placed.width)
+        values = self.reader.faulted(clean.detach(), placed, grid)
         faulted: torch.Tensor = Patch.apply(clean, placed, values)  # type: ignore[no-untyped-call]
         return self._within(whole, faulted)
 

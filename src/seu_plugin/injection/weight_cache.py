@@ -46,7 +46,9 @@ class KeptWeight:
             self._placed.write(self._tensor, self._saved)
             self._placed = None
         if placed is not None:
-            values = reader.faulted(self._tensor, placed, self._site.grid(placed.width))
+            result = self._tensor if self.whole is None else self.whole
+            grid = self._site.grid_of(result, placed.width)
+            values = reader.faulted(self._tensor, placed, grid)
             self._saved = placed.read(self._tensor)
             placed.write(self._tensor, values)
             self._placed = placed
@@ -74,7 +76,7 @@ class WeightCache:
         weight has no version counter.
         """
         weight, quantizer = self._site.weight, self._site.quantizer
-        if not args or args[0] is not weight or torch._C._get_tracing_state():
+        if not args or not _same(args[0], weight) or torch._C._get_tracing_state():
             return None
         tensors = [weight, *self._tensors()]
         graded = torch.is_grad_enabled()
@@ -112,6 +114,16 @@ class WeightCache:
             return [*quantizer.parameters(), *quantizer.buffers()]
         own = (*quantizer._parameters.values(), *quantizer._buffers.values())
         return [tensor for tensor in own if tensor is not None]
+
+
+def _same(given: Any, weight: torch.Tensor) -> bool:
+    """Whether a quantizer is given the whole weight: as it is, or as ``weight[:]``."""
+    return given is weight or (
+        isinstance(given, torch.Tensor)
+        and given.data_ptr() == weight.data_ptr()
+        and (given.shape, given.stride(), given.dtype)
+        == (weight.shape, weight.stride(), weight.dtype)
+    )
 
 
 def _copy(tensor: torch.Tensor) -> torch.Tensor:

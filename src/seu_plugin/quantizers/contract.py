@@ -147,6 +147,9 @@ class Site(Protocol):
     def grid(self, width: int) -> Grid:
         """What codes stand for at ``width``. Raises SiteError if that cannot be read."""
 
+    def grid_of(self, result: Any, width: int) -> Grid:
+        """As :meth:`grid`, of what a call of the quantizer gave; it may say more than the model."""
+
     def clean(self, width: int) -> torch.Tensor:
         """The values without upsets, detached; changes nothing in the model."""
 
@@ -223,6 +226,9 @@ class LayerSite:
 
     def grid(self, width: int) -> Grid:
         raise NotImplementedError
+
+    def grid_of(self, result: Any, width: int) -> Grid:
+        return self.grid(width)
 
     def clean(self, width: int) -> torch.Tensor:
         with torch.no_grad():

@@ -1,7 +1,8 @@
 """The adapters there are, and the sites that they find in a model.
 
-RFQuant's comes first, then torch.ao's, lsq-net's and torchao's, then those of entry points of
-group ``seu``, then what a program registers with :func:`known_adapters`, a pluggy manager.
+RFQuant's comes first, then torch.ao's, Brevitas's, lsq-net's and torchao's, then those of entry
+points of group ``seu``, then what a program registers with :func:`known_adapters`, a pluggy
+manager.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from torch import nn
 
 from ..errors import ConfigError, SeuError, SiteError, did_you_mean
 from . import contract
-from .adapters import lsq_net, plain_float, rfquant, torch_ao, torchao
+from .adapters import brevitas, lsq_net, plain_float, rfquant, torch_ao, torchao
 from .contract import PROJECT, Site
 from .names import clean_name, site_name
 
@@ -36,6 +37,7 @@ def create_manager(entry_points: Iterable[EntryPoint]) -> pluggy.PluginManager:
     manager.add_hookspecs(contract)
     manager.register(rfquant, "rfquant")
     manager.register(torch_ao, "torch.ao")
+    manager.register(brevitas, "brevitas")
     manager.register(lsq_net, "lsq-net")
     manager.register(torchao, "torchao")
     for entry in {(e.name, e.value): e for e in entry_points}.values():

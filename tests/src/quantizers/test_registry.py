@@ -44,8 +44,8 @@ def both():
 
 def test_the_builtin_adapters_come_first():
     with registered(AffineAdapter(), "affine"):
-        assert asked() == ["rfquant", "torch.ao", "lsq-net", "torchao", "affine"]
-    assert asked() == ["rfquant", "torch.ao", "lsq-net", "torchao"]
+        assert asked() == ["rfquant", "torch.ao", "brevitas", "lsq-net", "torchao", "affine"]
+    assert asked() == ["rfquant", "torch.ao", "brevitas", "lsq-net", "torchao"]
 
 
 def test_sites_come_in_the_order_of_the_model_whoever_finds_them():
@@ -65,7 +65,7 @@ def test_a_model_in_which_none_finds_a_site_names_those_asked():
     with registered(AffineAdapter(), "affine"):
         with pytest.raises(SiteError, match=re.escape(expected)) as error:
             FaultInjector(nn.Sequential(nn.Linear(1, 1)), ber=0.1)
-    told = "(adapters asked: rfquant, torch.ao, lsq-net, torchao, affine)"
+    told = "(adapters asked: rfquant, torch.ao, brevitas, lsq-net, torchao, affine)"
     assert str(error.value).endswith(told)
     assert "\n" not in str(error.value)
 
@@ -114,7 +114,7 @@ def manager_of(value, monkeypatch, loaded):
 
 def test_an_entry_point_is_registered_once(monkeypatch):
     manager = manager_of("my_adapter", monkeypatch, AffineAdapter)
-    builtin = ["rfquant", "torch.ao", "lsq-net", "torchao"]
+    builtin = ["rfquant", "torch.ao", "brevitas", "lsq-net", "torchao"]
     assert [name for name, _ in manager.list_name_plugin()] == [*builtin, "mine"]
 
 
