@@ -5,9 +5,9 @@ Nothing of Brevitas is imported: its proxies are known by the module that their 
 
 from __future__ import annotations
 
-import copy
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Dict, Hashable, List, Optional, Sequence
+from typing import Any, Dict, Hashable, Iterator, List, Optional, Sequence
 
 import torch
 from torch import nn
@@ -99,11 +99,11 @@ class BrevitasSite(LayerSite):
         return result._replace(value=value)
 
     def _result(self) -> Any:
-        """What the quantizer gives, detached, by a copy of it: the first call of one may set what
-        it learns, and one that rounds at random draws."""
-        with torch.no_grad(), torch.random.fork_rng(_devices(self.weight)):
-            quantizer = copy.deepcopy(self.quantizer.tensor_quant)
-            return self.quantizer.create_quant_tensor(quantizer(self.weight.detach()))
+        """What the quantizer gives, detached. Nothing is changed by it, though the first call of
+        one may set what it learns, and one that rounds at random draws."""
+        proxy, weight = self.quantizer, self.weight.detach()
+        with torch.no_grad(), torch.random.fork_rng(_devices(weight)), _as_before(proxy, weight):
+            return proxy.create_quant_tensor(proxy.tensor_quant(weight))
 
     def check(self, width: int) -> None:
         proxy = self.quantizer
@@ -118,6 +118,26 @@ class BrevitasSite(LayerSite):
                 f"({type(proxy.tensor_quant).__name__}), so it is no memory; exclude it"
             )
         super().check(width)
+
+
+@contextmanager
+def _as_before(proxy: nn.Module, weight: torch.Tensor) -> Iterator[None]:
+    """Put back what calls change inside: tensors other than the weight, flags, and counts.
+
+    A copy would not do: quantizers that search for their scale call the one that they are part of.
+    """
+    own = [vars(module) for module in proxy.modules()]
+    plain = [{k: v for k, v in one.items() if isinstance(v, (bool, int, float))} for one in own]
+    tensors = [t.detach() for t in (*proxy.parameters(), *proxy.buffers())]
+    saved = [(t, t.clone()) for t in tensors if t.data_ptr() != weight.data_ptr()]
+    try:
+        yield
+    finally:
+        for attributes, before in zip(own, plain):
+            attributes.update(before)
+        for tensor, value in saved:
+            if not torch.equal(tensor, value):
+                tensor.copy_(value)
 
 
 def _devices(tensor: torch.Tensor) -> List[int]:

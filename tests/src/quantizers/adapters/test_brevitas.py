@@ -23,6 +23,7 @@ QUANTIZERS = {
     "wide": quant.Int8WeightPerTensorFloat.let(narrow_range=False),
     "learned": quant.Int8WeightPerChannelFloat.let(scaling_impl_type="parameter_from_stats"),
     "learned width": quant.Int8WeightPerTensorFloat.let(bit_width_impl_type="parameter"),
+    "searched": quant.Int8WeightPerTensorFixedPointMSE,
     "normalized": quant.Int8WeightNormL2PerChannelFixedPoint,
     "at random": quant.Int8WeightPerTensorFloat.let(float_to_int_impl_type="stochastic_round"),
     "by group": quant.MXInt8Weight,
