@@ -9,7 +9,7 @@ import numpy as np
 
 from ..settings.campaign import CampaignSettings
 from .columns import NONE, OUTCOMES, Rows
-from .drops import Drops, of_differences
+from .drops import Differences, Drops
 from .images import TwoWay
 from .intervals import Interval
 from .trials import Outcomes, TrialResult
@@ -108,7 +108,7 @@ def by_bers(
                 None if limit is None else one.exceeding(limit),
                 None if limit is None else one.exceeding_interval(limit, sure),
                 float(np.mean(steps)) if steps else None,
-                of_differences(steps, 100.0 * one.chance, sure) if len(steps) > 1 else None,
+                _step_interval(steps, 100.0 * one.chance, sure),
                 _all_outcomes(results),
                 _mean_of(results, "residual"),
                 _mean_of(results, "corrected"),
@@ -119,6 +119,12 @@ def by_bers(
             )
         )
     return summaries
+
+
+def _step_interval(steps: Sequence[float], bound: float, confidence: float) -> Optional[Interval]:
+    if len(steps) < 2:
+        return None
+    return Differences(tuple(steps), -bound, bound).normal(confidence)
 
 
 def isotonic(values: Sequence[float]) -> List[float]:

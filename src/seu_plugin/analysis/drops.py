@@ -99,9 +99,22 @@ def drops_of(
     return Drops(values, before, population.chance(float(rows.ber[0])), True)
 
 
-def of_differences(values: Sequence[float], bound: float, confidence: float) -> Interval:
-    """Interval of the mean of near-normal differences in -``bound`` ... ``bound``; of equal ones,
-    the one that holds for any law."""
-    shifted = Drops(tuple(50.0 * (value / bound + 1.0) for value in values), 100.0)
-    low, high = shifted.normal(confidence)
-    return Interval(bound * (low / 50.0 - 1.0), bound * (high / 50.0 - 1.0))
+@dataclass(frozen=True)
+class Differences:
+    """``values`` in ``low`` ... ``high``, of pairs of trials of which each is independent of every
+    other."""
+
+    values: Tuple[float, ...]
+    low: float
+    high: float
+
+    def any_law(self, confidence: float) -> Interval:
+        """As :meth:`Drops.any_law`."""
+        return any_law_interval(self.values, self.low, self.high, confidence)
+
+    def normal(self, confidence: float) -> Interval:
+        """As :meth:`Drops.normal`; of equal differences, :meth:`any_law`."""
+        if len(set(self.values)) == 1:
+            return self.any_law(confidence)
+        interval = t_interval(self.values, confidence)
+        return Interval(max(interval.low, self.low), min(interval.high, self.high))

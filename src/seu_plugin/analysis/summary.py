@@ -46,7 +46,8 @@ class StratumSummary:
 
 class Difference(NamedTuple):
     """Of two campaigns at one BER: mean accuracies in percent, and how much the second is above the
-    first, with the t interval over ``trials`` fault maps that both were evaluated under."""
+    first, with its intervals over ``trials`` pairs of fault maps: ``interval`` where differences
+    are near normal, ``any_law`` whatever their law."""
 
     ber: float
     trials: int
@@ -54,6 +55,7 @@ class Difference(NamedTuple):
     second: float
     difference: float
     interval: Interval
+    any_law: Interval
 
 
 @dataclass(frozen=True)

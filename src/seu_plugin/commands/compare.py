@@ -1,4 +1,4 @@
-"""``seu compare``: two campaigns under the same upsets."""
+"""``seu compare``: two campaigns side by side."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 from .arguments import FILE_TO_WRITE, FOLDER, Finite
 
 
-@click.command(short_help="Compare two campaigns, paired over fault maps.")
+@click.command(short_help="Compare two campaigns, paired where fault maps are the same.")
 @click.argument("first", type=FOLDER)
 @click.argument("second", type=FOLDER)
 @click.option(
@@ -27,11 +27,13 @@ from .arguments import FILE_TO_WRITE, FOLDER, Finite
     help="Draw both curves and their difference.",
 )
 def compare(first: Path, second: Path, confidence: float, picture: Optional[Path]) -> None:
-    """Compare two campaigns under the same upsets, paired over fault maps.
+    """Compare two campaigns at the BERs that both have.
 
-    Both need the same seed, widths and fault model; the models or their protection differ.
+    With the same seed, widths and fault model, trials of one number are the same upsets, and
+    the differences are paired over them. Otherwise, as of a network at 8 and at 4 bits,
+    they are differences over fault maps that differ, and what differs is listed.
     """
-    from ..analysis.paired import differences, paired
+    from ..analysis.paired import differences, differing
     from ..console import print_table
     from ..files import check_writable
     from ..report.compare import check_picture, comparison_table, draw
@@ -40,7 +42,7 @@ def compare(first: Path, second: Path, confidence: float, picture: Optional[Path
         check_picture(picture)
         check_writable(picture)
     rows = differences(first, second, confidence)
-    print_table(comparison_table(rows, confidence, paired(first, second)))
+    print_table(comparison_table(rows, confidence, differing(first, second)))
     if picture is not None:
         draw(picture, rows, first, second)
         click.echo(f"picture: {picture}")

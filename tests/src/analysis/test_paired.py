@@ -1,4 +1,4 @@
-"""Paired comparison of two campaigns."""
+"""Comparison of two campaigns."""
 
 import numpy as np
 import pytest
@@ -6,8 +6,9 @@ from click.testing import CliRunner
 
 import toy
 from seu_plugin import Campaign
+from seu_plugin.analysis.drops import Differences
 from seu_plugin.analysis.intervals import t_interval
-from seu_plugin.analysis.paired import differences, paired
+from seu_plugin.analysis.paired import differences, differing
 from seu_plugin.analysis.rows import TRIALS, read_rows
 from seu_plugin.commands import cli
 from seu_plugin.errors import ConfigError
@@ -17,8 +18,8 @@ from seu_plugin.errors import ConfigError
 def campaign(tmp_path):
     import torch
 
-    def _campaign(name, **settings):
-        model = toy.net()
+    def _campaign(name, widths=((4, 4), (3, 5)), **settings):
+        model = toy.net(bits=widths)
         with torch.no_grad():
             reference = model(toy.batch(64)).argmax(1)
 
@@ -28,7 +29,7 @@ def campaign(tmp_path):
 
         folder = tmp_path / name
         given = {"ber": [1e-3, 3e-2], "trials": 6, "threshold": "grid", "seed": 1}
-        given.update(sampling="plain", **settings)
+        given.update({"sampling": "plain", **settings})
         Campaign(model, accuracy, output=str(folder), **given).run()
         return folder
 
@@ -63,7 +64,7 @@ def test_clusters_are_not_paired_where_check_bits_lie_between(campaign, scheme, 
     clusters = {"mode": "mbu", "mbu": {"sizes": {1: 0.5, 2: 0.5}}}
     plain = campaign("a", **clusters)
     guarded = campaign("b", **clusters, protection={"scheme": scheme})
-    assert paired(plain, guarded) == pairs
+    assert (not differing(plain, guarded)) == pairs
     title = CliRunner().invoke(cli, ["compare", str(plain), str(guarded)]).output.splitlines()[0]
     assert ("paired" in title) == pairs
 
@@ -71,14 +72,56 @@ def test_clusters_are_not_paired_where_check_bits_lie_between(campaign, scheme, 
 @pytest.mark.parametrize(
     ("other", "what"),
     [
-        ({"seed": 2}, "seed is 1"),
-        ({"bits": "msb"}, "bits is 'all'"),
-        ({"mode": "stuck_at"}, "mode"),
+        ({"seed": 2}, "seed: 1 / 2"),
+        ({"bits": "msb"}, "bits: all / msb"),
+        ({"mode": "stuck_at"}, "mode: ber / stuck_at"),
+        ({"sampling": "conditional"}, "memory that trials are drawn given: plain / "),
     ],
 )
-def test_other_upsets_cannot_be_paired(campaign, other, what):
-    with pytest.raises(ConfigError, match=f"cannot be paired, since {what}"):
-        differences(campaign("a"), campaign("b", **other))
+def test_what_makes_other_upsets_is_listed(campaign, other, what):
+    first, second = campaign("a"), campaign("b", **other)
+    (told,) = differing(first, second)
+    assert told.startswith(what)
+    output = CliRunner().invoke(cli, ["compare", str(first), str(second)]).output
+    assert "over fault maps that differ" in output and what in " ".join(output.split()) + " "
+
+
+def test_networks_of_other_widths_are_compared_over_maps_that_differ(campaign):
+    wide, narrow = campaign("a"), campaign("b", widths=((3, 4), (3, 5)))
+    (told,) = differing(wide, narrow)
+    assert told == "bit widths: 3/4/8 bits / 3/8 bits"
+    _, low, high = differences(wide, narrow)
+    for row in (low, high):
+        a, b = accuracies(wide, row.ber), accuracies(narrow, row.ber)
+        assert row.difference == pytest.approx(np.mean(b) - np.mean(a))
+        assert row.interval.low < row.difference < row.interval.high
+        assert row.any_law.low <= row.interval.low and row.interval.high <= row.any_law.high
+
+
+def test_a_conditional_campaign_bounds_its_differences_by_the_chance_of_a_trial(campaign):
+    both = [campaign(name, ber=[1e-6], sampling="conditional") for name in "ab"]
+    row = differences(*both)[1]
+    assert row.difference == 0.0 and -1.0 < row.any_law.low < 0.0 < row.any_law.high < 1.0
+
+
+@pytest.mark.parametrize("shared", [-0.9, 0.0, 0.9])
+def test_intervals_hold_whatever_the_two_have_in_common(shared):
+    # Drops of both campaigns are more or less alike, trial by trial.
+    rng = np.random.default_rng(5)
+    root = np.linalg.cholesky([[1.0, shared], [shared, 1.0]])
+
+    def draw(campaigns, law):
+        drops = law(rng.standard_normal((campaigns, 20, 2)) @ root.T)
+        return drops[..., 0] - drops[..., 1] / 2
+
+    def covered(law, interval):
+        truth = draw(100_000, law).mean()
+        found = (interval(Differences(tuple(v), -100.0, 100.0)) for v in draw(1000, law))
+        return np.mean([one.low <= truth <= one.high for one in found])
+
+    near_normal, skewed = (lambda z: 10.0 + 3.0 * z), (lambda z: np.minimum(np.exp(2.0 * z), 100.0))
+    assert covered(near_normal, lambda d: d.normal(0.95)) == pytest.approx(0.95, abs=0.02)
+    assert covered(skewed, lambda d: d.any_law(0.95)) >= 0.95
 
 
 def test_nothing_in_common_is_an_error(campaign):

@@ -9,8 +9,11 @@ from seu_plugin.errors import ConfigError
 from seu_plugin.report.compare import draw
 
 ROWS = [
-    Difference(0.0, 1, 98.0, 98.0, 0.0, Interval(0.0, 0.0)),
-    *(Difference(ber, 6, 97.0, 97.5, 0.5, Interval(0.2, 0.8)) for ber in made_up.BERS),
+    Difference(0.0, 1, 98.0, 98.0, 0.0, *[Interval(0.0, 0.0)] * 2),
+    *(
+        Difference(ber, 6, 97.0, 97.5, 0.5, Interval(0.2, 0.8), Interval(-3.0, 4.0))
+        for ber in made_up.BERS
+    ),
 ]
 
 
