@@ -19,5 +19,5 @@ def print_table(table: Table) -> None:
 
     console = Console()
     if not console.is_terminal:
-        console = Console(width=max(100, 13 * len(table.columns)))
+        console = Console(width=max(100, 14 * len(table.columns)))
     console.print(table)

@@ -31,7 +31,7 @@ def comparison_table(
     )
     golden = rows[0].difference
     names = ["BER", "Trials", "First %", "Second %", "Difference", "Near normal", "Any law"]
-    for name in names + ["Drop, difference"] * (golden != 0.0):
+    for name in names + ["More drop"] * (golden != 0.0):
         table.add_column(name, justify="right")
     for row in rows:
         is_golden = row.ber == 0.0
