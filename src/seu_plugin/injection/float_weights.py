@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import Any, Dict, Iterator
+from typing import Any, Dict, Iterator, Tuple
 
 from .exposure import ExposedSite
 
@@ -16,8 +16,9 @@ def in_floats(exposed: ExposedSite) -> Iterator[None]:
     if not exposed.site.floats:
         yield
         return
-    parameters, buffers = layer._parameters, layer._buffers
-    holder: Dict[str, Any] = parameters if "weight" in parameters else buffers
+    # As Python looks attributes up; FSDP puts the weight of a forward into the first of them.
+    places: Tuple[Dict[str, Any], ...] = (layer.__dict__, layer._parameters, layer._buffers)
+    holder = next(place for place in places if "weight" in place)
     clean = holder["weight"]
     holder["weight"] = exposed.words(clean)
     try:

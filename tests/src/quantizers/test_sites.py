@@ -104,56 +104,6 @@ def test_a_site_too_large_for_a_map_is_refused_before_a_forward(monkeypatch):
         FaultInjector(model, ber=1e-9, layers="conv2").enable()
 
 
-@pytest.fixture
-def process_group(tmp_path):
-    torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{tmp_path / 'store'}", rank=0, world_size=1
-    )
-    yield
-    torch.distributed.destroy_process_group()
-
-
-def faulted(model):
-    with FaultInjector(model, ber=1e-2, seed=1) as injector, torch.no_grad():
-        output = model(toy.batch())
-    return output, {name: site.upsets for name, site in injector.statistics().items()}
-
-
-def test_wrappers_do_not_change_the_upsets(process_group):
-    from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper
-
-    expected = faulted(toy.net())
-    inside = toy.net()
-    inside.conv2 = checkpoint_wrapper(inside.conv2)
-    for model in (inside, *_sharded()):
-        output, upsets = faulted(model)
-        assert torch.equal(output, expected[0]) and upsets == expected[1]
-
-
-def _sharded():
-    """On one rank, on a CPU, where torch can."""
-    if not hasattr(torch, "compile"):  # torch 1.13 wants a GPU for it
-        return []
-    from torch.distributed.fsdp import FullyShardedDataParallel
-
-    cpu = torch.device("cpu")
-    model = toy.net()
-    model.conv2 = FullyShardedDataParallel(model.conv2, device_id=cpu, use_orig_params=True)
-    return [FullyShardedDataParallel(model, device_id=cpu, use_orig_params=True)]
-
-
-def test_weights_in_pieces_are_refused(process_group):
-    fsdp = pytest.importorskip("torch.distributed.fsdp")
-    if not hasattr(fsdp, "fully_shard"):
-        pytest.skip("fully_shard is of torch 2.6")
-    model = toy.net()
-    fsdp.fully_shard(model)
-    with pytest.raises(SiteError, match="fully_shard keeps weights in pieces"):
-        FaultInjector(model, ber=0.1)
-    with torch.no_grad():
-        model(toy.batch())
-
-
 def test_a_layer_alone_is_no_model():
     layer = toy.QuanLinear(16, 10)
     for model in (layer, nn.DataParallel(layer)):
