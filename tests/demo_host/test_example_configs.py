@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from scipy.optimize import brentq
 
-from seu_plugin.analysis.paired import differences
+from seu_plugin.analysis.paired import compared
 from seu_plugin.memory.ecc import SECDED
 from seu_plugin.memory.residual import residual
 from seu_plugin.settings.section import SECTION, parse_section
@@ -96,7 +96,7 @@ def test_single_upsets_are_one_in_each_trial(demo, ran):
 def test_fault_aware_training_beats_plain_training(demo, ran):
     """At BER 1e-2, by a difference paired over fault maps whose 95 % interval is above zero."""
     ran("plain_evaluation"), ran("fault_aware_evaluation")
-    rows = differences(results(demo, "plain"), results(demo, "fault_aware"))
+    rows = compared(results(demo, "plain"), results(demo, "fault_aware")).rows
     row = next(row for row in rows if row.ber == 1e-2)
     assert row.trials == 20
     assert row.interval.low > 0

@@ -9,7 +9,7 @@ whatever the two have in common: they are only wider.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, NamedTuple, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -18,7 +18,6 @@ from ..faults.population import Population
 from .drops import Differences
 from .folders import merged, population_of
 from .intervals import Interval
-from .manifest import read_manifest
 from .summary import Difference
 
 #: What two campaigns must have in common, besides seed, widths and sampling, for one trial number
@@ -29,22 +28,34 @@ _SAME = (
 )
 
 
-class _Means(NamedTuple):
-    """Of one campaign: mean accuracies of all fault maps in percent, by BER and trial number, each
-    in the range that ``ends`` has for its BER."""
+class Comparison(NamedTuple):
+    """``rows``: that of the golden runs (``ber`` 0), then one for each BER that both campaigns have
+    with at least two common trials. ``differ``: what makes trial n other upsets of data bits in the
+    one than in the other, or other images, each as ``name: of the first / of the second``; nothing
+    where the two are paired over fault maps."""
 
+    rows: List[Difference]
+    differ: List[str]
+
+
+class _Side(NamedTuple):
+    """One campaign. ``values``: mean accuracies of all fault maps in percent, by BER and trial
+    number, each in the range that ``ends`` has for its BER."""
+
+    manifest: Mapping[str, Any]
+    population: Optional[Population]
+    images: Optional[int]
     golden: float
     values: Dict[float, Dict[int, float]]
     ends: Dict[float, Interval]
 
 
-def differences(
+def compared(
     first: Path, second: Path, confidence: float = 0.95, architecture: int = 0
-) -> List[Difference]:
-    """Differences at every BER that both campaigns have with at least two common trials, after that
-    of the golden runs (``ber`` 0). Raises ConfigError if they have none in common."""
-    one, other = (_means(folder, architecture) for folder in (first, second))
-    found = [_golden(one.golden, other.golden)]
+) -> Comparison:
+    """Raises ConfigError if the two have no BER with two common trials."""
+    one, other = (_side(folder, architecture) for folder in (first, second))
+    rows = [_golden(one.golden, other.golden)]
     for ber in sorted(one.values.keys() & other.values.keys()):
         numbers = sorted(one.values[ber].keys() & other.values[ber].keys())
         if len(numbers) < 2:
@@ -53,44 +64,15 @@ def differences(
         ends = one.ends[ber], other.ends[ber]
         limits = ends[1].low - ends[0].high, ends[1].high - ends[0].low
         paired = Differences(tuple((b - a).tolist()), *limits)
-        found.append(
-            Difference(
-                ber,
-                len(numbers),
-                float(a.mean()),
-                float(b.mean()),
-                float((b - a).mean()),
-                paired.normal(confidence),
-                paired.any_law(confidence),
-            )
-        )
-    if len(found) < 2:
+        means = float(a.mean()), float(b.mean()), float((b - a).mean())
+        intervals = paired.normal(confidence), paired.any_law(confidence)
+        rows.append(Difference(ber, len(numbers), *means, *intervals))
+    if len(rows) < 2:
         raise ConfigError(f"{first} and {second}: have no BER with two common trials")
-    return found
+    return Comparison(rows, _differing(one, other))
 
 
-def differing(first: Path, second: Path) -> List[str]:
-    """What makes trial n other upsets of data bits in the one campaign than in the other, or other
-    images, each as ``name: of the first / of the second``; nothing where the two are paired."""
-    manifests = [read_manifest(folder) for folder in (first, second)]
-    one, other = (manifest["identity"] for manifest in manifests)
-    mine, theirs = one["section"], other["section"]
-    pairs: List[Tuple[str, Any, Any]] = [("seed", one["seed"], other["seed"])]
-    pairs += [(key, mine.get(key), theirs.get(key)) for key in _SAME]
-    widths = one["widths"], other["widths"]
-    if widths[0] != widths[1]:
-        pairs.append(("bit widths", *_told(*widths)))
-    elif population_of(manifests[0]) != population_of(manifests[1]):
-        # What trials were drawn given.
-        one_drawn, other_drawn = map(_drawn, manifests)
-        pairs.append(("memory that trials are drawn given", one_drawn, other_drawn))
-    if "mbu" in (mine["mode"], theirs["mode"]) and _layout(mine) != _layout(theirs):
-        # With check bits among them, cells have other neighbours.
-        pairs.append(("protection", _layout(mine), _layout(theirs)))
-    return [f"{name}: {a} / {b}" for name, a, b in pairs if a != b]
-
-
-def _means(folder: Path, architecture: int) -> _Means:
+def _side(folder: Path, architecture: int) -> _Side:
     manifest, golden, rows = merged([folder])
     if architecture >= len(golden.metrics):
         raise ConfigError(f"{folder}: has no architecture {architecture}")
@@ -102,7 +84,31 @@ def _means(folder: Path, architecture: int) -> _Means:
         means = before - chance * (before - at.metric(architecture))
         values[ber] = dict(zip(at.number.tolist(), means.tolist()))
         ends[ber] = Interval(before - chance * before, before + chance * (100.0 - before))
-    return _Means(before, values, ends)
+    return _Side(manifest, population, golden.images, before, values, ends)
+
+
+def _differing(first: _Side, second: _Side) -> List[str]:
+    one, other = first.manifest["identity"], second.manifest["identity"]
+    mine, theirs = one["section"], other["section"]
+    pairs: List[Tuple[str, Any, Any]] = [("seed", one["seed"], other["seed"])]
+    pairs += [(key, mine.get(key), theirs.get(key)) for key in _SAME]
+    if one["widths"] != other["widths"]:
+        pairs.append(("bit widths", *_told(one["widths"], other["widths"])))
+    pairs.append(("sampling", _sampling(first.population), _sampling(second.population)))
+    if "mbu" in (mine["mode"], theirs["mode"]):
+        # With check bits among them, cells have other neighbours.
+        pairs.append(("protection", _layout(mine), _layout(theirs)))
+    if None not in (first.images, second.images):
+        pairs.append(("images", first.images, second.images))
+    differ = [pair for pair in pairs if pair[1] != pair[2]]
+    if not differ and first.population != second.population:
+        # What one protection leaves is dangerous, and another does not.
+        differ = [("drawn given", _units(first.population), _units(second.population))]
+    return [f"{name}: {a} / {b}" for name, a, b in differ]
+
+
+def _sampling(population: Optional[Population]) -> str:
+    return "plain" if population is None else "conditional"
 
 
 def _golden(first: float, second: float) -> Difference:
@@ -124,14 +130,11 @@ def _bits(widths: List[int]) -> str:
     return "/".join(map(str, widths)) + (" bit" if widths == [1] else " bits")
 
 
-def _drawn(manifest: Mapping[str, Any]) -> str:
-    population = population_of(manifest)
-    return "plain" if population is None else _units(population)
-
-
-def _units(population: Population) -> str:
-    kinds = ", ".join(f"{k.units} of {k.cells} cells" for k in population.kinds)
-    return f"{kinds} at {population.factor:g} x BER"
+def _units(population: Optional[Population]) -> str:
+    if population is None:
+        return "anything"
+    kinds = (f"{k.least} of {k.cells} cells in one of {k.units} units" for k in population.kinds)
+    return ", ".join(kinds) + f" at {population.factor:g} x BER"
 
 
 def _layout(section: Mapping[str, Any]) -> List[Any]:

@@ -33,7 +33,7 @@ def compare(first: Path, second: Path, confidence: float, picture: Optional[Path
     the differences are paired over them. Otherwise, as of a network at 8 and at 4 bits,
     they are differences over fault maps that differ, and what differs is listed.
     """
-    from ..analysis.paired import differences, differing
+    from ..analysis.paired import compared
     from ..console import print_table
     from ..files import check_writable
     from ..report.compare import check_picture, comparison_table, draw
@@ -41,8 +41,8 @@ def compare(first: Path, second: Path, confidence: float, picture: Optional[Path
     if picture is not None:
         check_picture(picture)
         check_writable(picture)
-    rows = differences(first, second, confidence)
-    print_table(comparison_table(rows, confidence, differing(first, second)))
+    rows, differ = compared(first, second, confidence)
+    print_table(comparison_table(rows, confidence, differ))
     if picture is not None:
         draw(picture, rows, first, second)
         click.echo(f"picture: {picture}")

@@ -17,7 +17,7 @@ from .figures import comparison_curves
 def comparison_table(
     rows: Sequence[Difference], confidence: float, differ: Sequence[str] = ()
 ) -> Table:
-    """For people. ``differ``: what :func:`~seu_plugin.analysis.paired.differing` lists."""
+    """For people. ``differ``: what a :class:`~seu_plugin.analysis.paired.Comparison` lists."""
     over = "over fault maps that differ" if differ else "paired over fault maps"
     sure = f"with {100 * confidence:g} % intervals of the mean difference"
     told = "Of these images and these two networks. "

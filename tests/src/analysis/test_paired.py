@@ -8,7 +8,7 @@ import toy
 from seu_plugin import Campaign
 from seu_plugin.analysis.drops import Differences
 from seu_plugin.analysis.intervals import t_interval
-from seu_plugin.analysis.paired import differences, differing
+from seu_plugin.analysis.paired import compared
 from seu_plugin.analysis.rows import TRIALS, read_rows
 from seu_plugin.commands import cli
 from seu_plugin.errors import ConfigError
@@ -18,19 +18,20 @@ from seu_plugin.errors import ConfigError
 def campaign(tmp_path):
     import torch
 
-    def _campaign(name, widths=((4, 4), (3, 5)), **settings):
+    def _campaign(name, widths=((4, 4), (3, 5)), images=64, **settings):
         model = toy.net(bits=widths)
+        batch = toy.batch(64)[:images]
         with torch.no_grad():
-            reference = model(toy.batch(64)).argmax(1)
+            reference = model(batch).argmax(1)
 
-        def accuracy():
+        def right():
             with torch.no_grad():
-                return 100.0 * float((model(toy.batch(64)).argmax(1) == reference).float().mean())
+                return (model(batch).argmax(1) == reference).float()
 
         folder = tmp_path / name
         given = {"ber": [1e-3, 3e-2], "trials": 6, "threshold": "grid", "seed": 1}
         given.update({"sampling": "plain", **settings})
-        Campaign(model, accuracy, output=str(folder), **given).run()
+        Campaign(model, right, output=str(folder), **given).run()
         return folder
 
     return _campaign
@@ -45,7 +46,7 @@ def accuracies(folder, ber):
 
 def test_differences_are_paired_by_fault_map(campaign):
     plain, guarded = campaign("a"), campaign("b", protection={"scheme": "secded_39_32"})
-    golden, _, row = differences(plain, guarded)
+    golden, _, row = compared(plain, guarded).rows
     a, b = accuracies(plain, 3e-2), accuracies(guarded, 3e-2)
     assert (golden.ber, golden.difference) == (0.0, 0.0)
     assert row.difference == pytest.approx(np.mean(b) - np.mean(a))
@@ -64,7 +65,7 @@ def test_clusters_are_not_paired_where_check_bits_lie_between(campaign, scheme, 
     clusters = {"mode": "mbu", "mbu": {"sizes": {1: 0.5, 2: 0.5}}}
     plain = campaign("a", **clusters)
     guarded = campaign("b", **clusters, protection={"scheme": scheme})
-    assert (not differing(plain, guarded)) == pairs
+    assert (not compared(plain, guarded).differ) == pairs
     title = CliRunner().invoke(cli, ["compare", str(plain), str(guarded)]).output.splitlines()[0]
     assert ("paired" in title) == pairs
 
@@ -75,22 +76,22 @@ def test_clusters_are_not_paired_where_check_bits_lie_between(campaign, scheme, 
         ({"seed": 2}, "seed: 1 / 2"),
         ({"bits": "msb"}, "bits: all / msb"),
         ({"mode": "stuck_at"}, "mode: ber / stuck_at"),
-        ({"sampling": "conditional"}, "memory that trials are drawn given: plain / "),
+        ({"sampling": "conditional"}, "sampling: plain / conditional"),
     ],
 )
 def test_what_makes_other_upsets_is_listed(campaign, other, what):
     first, second = campaign("a"), campaign("b", **other)
-    (told,) = differing(first, second)
+    (told,) = compared(first, second).differ
     assert told.startswith(what)
     output = CliRunner().invoke(cli, ["compare", str(first), str(second)]).output
-    assert "over fault maps that differ" in output and what in " ".join(output.split()) + " "
+    assert "over fault maps that differ" in output and what in " ".join(output.split())
 
 
 def test_networks_of_other_widths_are_compared_over_maps_that_differ(campaign):
     wide, narrow = campaign("a"), campaign("b", widths=((3, 4), (3, 5)))
-    (told,) = differing(wide, narrow)
+    (told,) = compared(wide, narrow).differ
     assert told == "bit widths: 3/4/8 bits / 3/8 bits"
-    _, low, high = differences(wide, narrow)
+    _, low, high = compared(wide, narrow).rows
     for row in (low, high):
         a, b = accuracies(wide, row.ber), accuracies(narrow, row.ber)
         assert row.difference == pytest.approx(np.mean(b) - np.mean(a))
@@ -100,8 +101,20 @@ def test_networks_of_other_widths_are_compared_over_maps_that_differ(campaign):
 
 def test_a_conditional_campaign_bounds_its_differences_by_the_chance_of_a_trial(campaign):
     both = [campaign(name, ber=[1e-6], sampling="conditional") for name in "ab"]
-    row = differences(*both)[1]
+    row = compared(*both).rows[1]
     assert row.difference == 0.0 and -1.0 < row.any_law.low < 0.0 < row.any_law.high < 1.0
+
+
+def test_what_each_protection_leaves_is_told(campaign):
+    schemes = ("none", "secded_39_32")
+    both = [campaign(name, sampling="conditional", protection={"scheme": name}) for name in schemes]
+    (told,) = compared(*both).differ
+    assert told.startswith("drawn given: 1 of 1 cells in one of ") and " / 3 of 39 cells" in told
+
+
+def test_other_images_are_told(campaign):
+    (told,) = compared(campaign("a"), campaign("b", images=32)).differ
+    assert told == "images: 64 / 32"
 
 
 @pytest.mark.parametrize("shared", [-0.9, 0.0, 0.9])
@@ -126,4 +139,4 @@ def test_intervals_hold_whatever_the_two_have_in_common(shared):
 
 def test_nothing_in_common_is_an_error(campaign):
     with pytest.raises(ConfigError, match="no BER with two common trials"):
-        differences(campaign("a"), campaign("b", ber=[1e-2]))
+        compared(campaign("a"), campaign("b", ber=[1e-2]))
