@@ -26,7 +26,7 @@ HERE = Path(__file__).resolve().parent
 
 def build(configs):
     """The quantized model and its moving average, at the widest bit widths."""
-    set_global_seed(0)
+    set_global_seed(configs.seed)
     model = create_model(configs.arch, configs.dataloader.num_classes)
     model = replace_module_by_names(model, find_modules_to_quantize(model, configs))
     model.eval()
@@ -53,7 +53,7 @@ def fit(configs, path, train_loader, model, target_model):
     )
     criterion = torch.nn.CrossEntropyLoss()
     for epoch in range(configs.epochs):
-        train_loader.sampler.set_epoch(epoch)
+        train_loader.sampler.set_epoch(configs.seed * configs.epochs + epoch)
         top1, _, loss = train(
             train_loader,
             model,

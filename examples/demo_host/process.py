@@ -41,7 +41,7 @@ def train(
 
     Returns top-1 and top-5 (percent) and the loss of the widest one.
     """
-    set_global_seed(epoch * len(train_loader) + 1)
+    set_global_seed(configs.seed * 1_000_003 + epoch * len(train_loader) + 1)
     model.train()
     if model_ema is not None:
         model_ema.ema.train()
