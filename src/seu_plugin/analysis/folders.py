@@ -11,7 +11,6 @@ import numpy as np
 from pydantic import ValidationError
 
 from ..errors import ConfigError, SeuWarning
-from ..faults.mechanisms import relaxation_of
 from ..faults.population import Population
 from ..fields import first_mistake
 from ..settings.campaign import CampaignSettings
@@ -19,6 +18,7 @@ from .columns import Rows, joined_rows
 from .manifest import MANIFEST, PopulationFields, check_same_campaign, read_manifest, together
 from .rows import TRIALS, read_rows
 from .summary import Summary, summarize
+from .times import rate_of
 from .trials import TrialResult, same
 
 
@@ -84,11 +84,11 @@ def summary_of_merged(
     """Of what :func:`merged` gives."""
     plan = CampaignSettings(**manifest["plan"])
     try:
-        relaxation = relaxation_of(manifest["identity"]["section"])
+        rate = rate_of(manifest, plan)
     except ValidationError as error:
         where = f"{folders[0] / MANIFEST}: identity.section"
         raise ConfigError(f"{where}: {first_mistake(error)}") from None
-    return summarize(golden, rows, plan, _strata(manifest), relaxation, population_of(manifest))
+    return summarize(golden, rows, plan, _strata(manifest), rate, population_of(manifest))
 
 
 def population_of(manifest: Mapping[str, Any]) -> Optional[Population]:

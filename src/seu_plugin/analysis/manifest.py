@@ -12,11 +12,13 @@ from pydantic import (
     StrictInt,
     StrictStr,
     ValidationError,
+    ValidationInfo,
     field_validator,
 )
 
 from ..errors import ConfigError
 from ..faults.population import Kind, Population
+from ..faults.rates import Rate
 from ..fields import first_mistake
 from ..files import read_json
 from ..settings.campaign import CampaignSettings
@@ -105,12 +107,14 @@ class Manifest(_Lenient):
     cwd: Optional[StrictStr] = None
     host: Optional[StrictStr] = None
     reused: Optional[Reused] = None
+    rate: Optional[Dict[str, Any]] = None
 
-    @field_validator("plan")
+    @field_validator("plan", "rate")
     @classmethod
-    def _of_a_campaign(cls, value: Dict[str, Any]) -> Dict[str, Any]:
+    def _of_a_campaign(cls, value: Any, info: ValidationInfo) -> Any:
+        settings = {"plan": CampaignSettings, "rate": Rate}[str(info.field_name)]
         try:
-            CampaignSettings(**value)
+            settings(**value) if value is not None else None
         except ValidationError as error:
             raise ValueError(first_mistake(error)) from None
         return value

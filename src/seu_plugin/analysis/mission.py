@@ -14,11 +14,10 @@ from typing import List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
-from ..faults.rates import duration, seconds, upsets_per_bit
+from ..faults.rates import duration, seconds
 from ..settings.campaign import Mission
 from .drops import Drops
 from .intervals import Interval
-from .threshold import Threshold
 
 
 @dataclass(frozen=True)
@@ -28,8 +27,7 @@ class MissionSummary:
     ``average``: accuracy averaged over time (trapezoids, from the golden accuracy at 0).
     ``availability``: the fraction of time in which accuracy has dropped by no more than max_drop,
     None where that is not given; a step between two times counts as its end, where more upsets have
-    added up. Intervals are of near-normal values over trials. ``unscrubbed``: seconds after which
-    the mean drop is max_drop, with its interval; None where that is not known.
+    added up. Intervals are of near-normal values over trials.
     """
 
     architecture: int
@@ -46,9 +44,6 @@ class MissionSummary:
     availability: Optional[float]
     availability_interval: Optional[Interval]
     max_drop: Optional[float]
-    unscrubbed: Optional[float]
-    unscrubbed_low: Optional[float]
-    unscrubbed_high: Optional[float]
 
     def text(self) -> List[str]:
         """For people."""
@@ -64,13 +59,6 @@ class MissionSummary:
                 f"availability (accuracy drop at most {self.max_drop:g}): "
                 f"{100 * self.availability:.2f} % of the time ({low:.2f} ... {high:.2f})"
             )
-        if self.unscrubbed is not None:
-            ends = (self.unscrubbed_low, self.unscrubbed_high)
-            low_text, high_text = ("unbounded" if end is None else duration(end) for end in ends)
-            lines.append(
-                f"without scrubbing the mean drop is {self.max_drop:g} after "
-                f"{duration(self.unscrubbed)} ({low_text} ... {high_text})"
-            )
         return lines
 
 
@@ -80,15 +68,13 @@ def mission_summary(
     golden: float,
     drops: Mapping[float, Mapping[int, float]],
     confidence: float,
-    threshold: Optional[Threshold],
     max_drop: Optional[float],
     architecture: int = 0,
-    relaxation: float = 2.0,
 ) -> Optional[MissionSummary]:
     """What the trials say of a mission; None before each time has two of the same numbers.
 
     ``bers[i]`` is the BER at ``mission.times[i]``; ``drops``: BER -> trial number -> drop in
-    percentage points; ``relaxation`` is that of the fault model.
+    percentage points.
     """
     numbers = set.intersection(*(set(drops.get(ber, {})) for ber in bers))
     if len(numbers) < 2:
@@ -105,8 +91,6 @@ def mission_summary(
     areas = (starts + ends) / 2 * whole + (starts + (ends - starts) * part / 2) * part
     averages = (areas * np.diff(times)).sum(axis=1) / length
     available = None if max_drop is None else ((paths <= max_drop) * shares).sum(axis=1) / length
-    per_second = upsets_per_bit(bers[0], relaxation) / mission.times[0]
-    low, middle, high = _times(threshold, per_second, relaxation)
     return MissionSummary(
         architecture,
         seconds(mission.duration),
@@ -122,9 +106,6 @@ def mission_summary(
         None if available is None else float(available.mean()),
         None if available is None else _share(available.tolist(), confidence),
         max_drop,
-        middle,
-        low,
-        high,
     )
 
 
@@ -136,21 +117,6 @@ def _periods(mission: Mission) -> Tuple[int, float]:
         return whole, 0.0
     whole = math.floor(length / mission.period)
     return whole, length - whole * mission.period
-
-
-def _times(
-    threshold: Optional[Threshold], per_second: float, relaxation: float
-) -> Tuple[Optional[float], Optional[float], Optional[float]]:
-    if threshold is None:
-        return None, None, None
-    ends = (threshold.headline[0], threshold.ber, threshold.headline[1])
-    low, middle, high = (
-        None
-        if ber is None or ber * relaxation >= 1.0
-        else upsets_per_bit(ber, relaxation) / per_second
-        for ber in ends
-    )
-    return low, middle, high
 
 
 def _accuracies(golden: float, drops: Sequence[float], confidence: float) -> Interval:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..errors import ConfigError
 from ..faults.population import Population
+from ..faults.upset_rate import UpsetRate
 from ..settings.campaign import CampaignSettings
 from .by_ber import BerSummary, by_bers
 from .columns import Rows
@@ -19,6 +20,7 @@ from .intervals import Interval, clopper_pearson, sample_size
 from .mission import MissionSummary, mission_summary
 from .strata import is_exhaustive
 from .threshold import Threshold, estimate, evidence
+from .times import RateSummary, each_confidence, rate_summary
 from .trials import Trial, TrialResult, stratum
 
 
@@ -75,6 +77,7 @@ class Summary:
     golden_intervals: Optional[Tuple[Interval, ...]] = None
     curves: Tuple[Tuple[CurvePoint, ...], ...] = ()
     missions: Tuple[MissionSummary, ...] = ()
+    rate: Optional[RateSummary] = None
 
     def document(self) -> Dict[str, Any]:
         """For ``summary.json``."""
@@ -86,12 +89,12 @@ def summarize(
     results: Sequence[TrialResult],
     campaign: CampaignSettings,
     strata: Mapping[str, int],
-    relaxation: float = 2.0,
+    rate: Optional[UpsetRate] = None,
     population: Optional[Population] = None,
 ) -> Summary:
-    """Tables of a campaign; ``strata`` are the words of each stratum by name; ``relaxation`` that
-    of the fault model (:func:`~seu_plugin.faults.mechanisms.relaxation`); ``population`` the memory
-    whose trials were drawn given that something may be read wrong, None of plain ones.
+    """Tables of a campaign; ``strata`` are the words of each stratum by name; ``rate`` the
+    physical one, where there is one; ``population`` the memory whose trials were drawn given that
+    something may be read wrong, None of plain ones.
 
     The order of ``results`` does not matter. Raises ConfigError if there is no trial.
     """
@@ -106,27 +109,30 @@ def summarize(
             by_stratum.setdefault(name, []).append(result)
     check_struck(rows, population)
     right = golden_scores(golden)
-    bers, thresholds, curves = [], [], []
+    bers, curves = [], []
+    thresholds: List[Threshold] = []
+    timed: List[Threshold] = []  # of the confidence that leaves room for that of the rate
+    sure = campaign.confidence
+    levels = [(sure, thresholds), *([] if rate is None else [(each_confidence(rate, sure), timed)])]
     missions: List[MissionSummary] = []
     for architecture, before in enumerate(golden.metrics):
         drops = {ber: drops_of(at, golden, architecture, population) for ber, at in by_ber.items()}
         scores = None if right is None else right[architecture]
         two_ways = two_way_by_ber(by_ber, architecture, scores)
         bers += by_bers(architecture, by_ber, drops, campaign, two_ways)
-        sure = campaign.confidence
-        asked_curve = (population, golden.metrics, architecture, sure, campaign.tolerance)
-        curves.append(curve(rows, *asked_curve))
-        if campaign.max_drop is not None and drops:
-            known = evidence(drops, sure, curves[-1], intervals(two_ways, drops, sure))
-            thresholds.append(estimate(known, campaign.max_drop, sure))
+        of = (population, golden.metrics, architecture)
+        curves.append(curve(rows, *of, sure, campaign.tolerance))
+        for at, found in levels if campaign.max_drop is not None and drops else ():
+            points = curves[-1] if at == sure else curve(rows, *of, at, campaign.tolerance)
+            known = evidence(drops, at, points, intervals(two_ways, drops, at))
+            found.append(estimate(known, campaign.max_drop or 0.0, at))
         if campaign.mission is not None and campaign.ber is not None:
             numbered = {
                 ber: dict(zip(by_ber[ber].number.tolist(), one.values))
                 for ber, one in drops.items()
             }
             asked = (campaign.mission, campaign.ber, before, numbered, campaign.confidence)
-            limit = (thresholds[-1] if thresholds else None, campaign.max_drop)
-            mission = mission_summary(*asked, *limit, architecture, relaxation)
+            mission = mission_summary(*asked, campaign.max_drop, architecture)
             missions += [] if mission is None else [mission]
     return Summary(
         golden.metrics,
@@ -150,6 +156,7 @@ def summarize(
         else tuple(golden_interval(one, campaign.confidence) for one in right),
         tuple(curves),
         tuple(missions),
+        None if rate is None else rate_summary(rate, sure, timed, campaign.max_drop),
     )
 
 

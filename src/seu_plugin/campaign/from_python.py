@@ -91,7 +91,7 @@ class Campaign:
             assert evaluation.golden_outcome is not None
             check_percent(evaluation.golden_outcome)
             bers = self.section.grid
-            about = {"command": None, "host": "Python", "argv": sys.argv}
+            about = {"command": None, "host": "Python", "argv": sys.argv, **self.section.about}
             run = CampaignRun(evaluation, self.campaign, bers, self.folder, _say, about)
             self._campaign_run = run
             summary = run.run(golden)

@@ -3,7 +3,7 @@
 Upsets of one bit are a Poisson process of rate lambda. After a time t the bit is wrong if their
 number is odd: BER = (1 - exp(-2 * lambda * t)) / 2. Cells that another fault model upsets return
 to the right value at another rate: BER = (1 - exp(-s * lambda * t)) / s, with the ``relaxation`` s
-of :func:`~seu_plugin.faults.mechanisms.relaxation`.
+of :func:`~seu_plugin.faults.mechanisms.relaxation`. A rate is stated, or counted in a test.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ import math
 import re
 from typing import Annotated, Any, Dict, Literal, Optional
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, StrictInt, field_validator, model_validator
 
-from ..fields import Frozen, number
+from ..fields import Frozen, integer, number
+from .counted import Counted
 
 #: Seconds; a year has 365.25 days (Julian year).
 UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "y": 365.25 * 86400.0}
@@ -51,10 +52,12 @@ def duration(time: float) -> str:
 
 
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+Counts = Annotated[StrictInt, Field(ge=0, lt=1 << 53)]
 
 
 class Rate(Frozen):
-    """How often a stored bit is upset, and for how long upsets add up."""
+    """How often a stored bit is upset, as stated or as counted in a test, and for how long upsets
+    add up."""
 
     fit_per_mbit: Optional[Positive] = Field(
         None,
@@ -69,8 +72,24 @@ class Rate(Frozen):
         description="cross section of a bit in cm2; needs flux_per_cm2_s",
     )
     flux_per_cm2_s: Optional[Positive] = Field(
-        None, description="particles through a cm2 in a second"
+        None, description="particles through a cm2 in a second, where the memory is to work"
     )
+    upsets: Optional[Counts] = Field(
+        None,
+        description="upsets counted in a test, each of one bit; needs bits, and fluence_per_cm2 "
+        "(with flux_per_cm2_s) or device_hours",
+    )
+    events: Optional[Counts] = Field(
+        None,
+        description="of mode mbu, in place of upsets: particles counted that upset any bit",
+    )
+    fluence_per_cm2: Optional[Positive] = Field(
+        None, description="of the test: particles through a cm2 in all"
+    )
+    device_hours: Optional[Positive] = Field(
+        None, description="of the test: hours times devices that ran"
+    )
+    bits: Optional[Positive] = Field(None, description="of the test: bits of each device")
     exposure: Optional[str] = Field(
         None, description="how long upsets add up, with its unit: s, min, h, d or y (365.25 d)"
     )
@@ -80,43 +99,81 @@ class Rate(Frozen):
         "upsets_per_bit_day",
         "cross_section_cm2_per_bit",
         "flux_per_cm2_s",
+        "fluence_per_cm2",
+        "device_hours",
+        "bits",
         mode="before",
     )
     @classmethod
     def _number(cls, value: Any) -> Any:
         return None if value is None else number(value)
 
+    _counts = field_validator("upsets", "events", mode="before")(integer)
+
     _time = field_validator("exposure", mode="before")(checked_time)
 
     @model_validator(mode="after")
     def _one_rate(self) -> Rate:
+        self._of_a_test()
         given = [name for name in _RATES if getattr(self, name) is not None]
         if len(given) != 1:
-            found = " and ".join(given) or "none of them"
-            raise ValueError(f"needs exactly one of {', '.join(_RATES)}; received {found}")
-        if (self.cross_section_cm2_per_bit is None) != (self.flux_per_cm2_s is None):
-            raise ValueError("cross_section_cm2_per_bit and flux_per_cm2_s need each other")
+            found, allowed = " and ".join(given) or "none of them", ", ".join(_RATES[:-1])
+            raise ValueError(f"needs exactly one of {allowed}{OF_CLUSTERS}; received {found}")
+        per_area = self.cross_section_cm2_per_bit, self.fluence_per_cm2
+        if self.flux_per_cm2_s is None:
+            for name, value in zip(("cross_section_cm2_per_bit", "fluence_per_cm2"), per_area):
+                if value is not None:
+                    raise ValueError(f"{name} needs flux_per_cm2_s")
+        elif per_area == (None, None):
+            raise ValueError("flux_per_cm2_s needs cross_section_cm2_per_bit or fluence_per_cm2")
         if "mbit" in self.model_fields_set and self.fit_per_mbit is None:
             raise ValueError("mbit is the unit of fit_per_mbit, which is not given")
         return self
 
+    def _of_a_test(self) -> None:
+        counted = "upsets" if self.events is None else "events"
+        exposed = [name for name in _EXPOSED if getattr(self, name) is not None]
+        if self.upsets is None and self.events is None:
+            for name in (*exposed, *(["bits"] if self.bits is not None else [])):
+                raise ValueError(f"{name} is of a test: it needs upsets{OF_CLUSTERS}")
+            return
+        if len(exposed) != 1:
+            found = " and ".join(exposed) or "none of them"
+            raise ValueError(f"{counted} needs one of {', '.join(_EXPOSED)}; received {found}")
+        if self.bits is None:
+            raise ValueError(f"{counted} needs bits, those of each device that was tested")
+
+    @property
+    def counted(self) -> Optional[Counted]:
+        """What the rate was counted from; None: it is stated."""
+        number_of = self.upsets if self.events is None else self.events
+        if number_of is None:
+            return None
+        assert self.bits is not None
+        if self.device_hours is not None:
+            time = self.device_hours * UNITS["h"]
+        else:
+            assert self.fluence_per_cm2 is not None and self.flux_per_cm2_s is not None
+            time = self.fluence_per_cm2 / self.flux_per_cm2_s
+        return Counted("upsets" if self.events is None else "events", number_of, time * self.bits)
+
     @property
     def per_bit_second(self) -> float:
-        """lambda: upsets per bit and second."""
+        """lambda: upsets per bit and second; of ``events``, events that begin at a bit."""
         if self.fit_per_mbit is not None:
             return self.fit_per_mbit / (FIT_SECONDS * MBIT[self.mbit])
         if self.upsets_per_bit_day is not None:
             return self.upsets_per_bit_day / UNITS["d"]
+        if self.counted is not None:
+            return self.counted.per_bit_second
         assert self.cross_section_cm2_per_bit is not None and self.flux_per_cm2_s is not None
         return self.cross_section_cm2_per_bit * self.flux_per_cm2_s
 
-    def ber(self, relaxation: float = 2.0) -> float:
-        """BER after the exposure."""
-        assert self.exposure is not None
-        return ber_after(self.per_bit_second, seconds(self.exposure), relaxation)
 
-
-_RATES = ("fit_per_mbit", "upsets_per_bit_day", "cross_section_cm2_per_bit")
+_RATES = ("fit_per_mbit", "upsets_per_bit_day", "cross_section_cm2_per_bit", "upsets", "events")
+_EXPOSED = ("fluence_per_cm2", "device_hours")
+#: Behind ``upsets``, in messages.
+OF_CLUSTERS = " (of mode mbu, events)"
 
 
 def ber_after(per_bit_second: float, time: float, relaxation: float = 2.0) -> float:

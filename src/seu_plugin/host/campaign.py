@@ -163,6 +163,7 @@ class HostCampaign:
                     "cwd": self._cwd,
                     "host": self._name,
                     "threads": self.threads,
+                    **self.section.about,
                 }
                 bers = self.section.grid
                 campaign = CampaignRun(evaluation, self.campaign, bers, folder, self._say, about)

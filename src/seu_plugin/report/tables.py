@@ -111,6 +111,7 @@ def closing_lines(summary: Summary, folder: Path) -> List[str]:
         lines.append(threshold.sentence(which))
         if threshold.ber is not None:
             lines.append(f"its interval {threshold.others()}")
+    lines += [] if summary.rate is None else summary.rate.text()
     for mission in summary.missions:
         lines += mission.text()
     for whole in (s for s in summary.sensitivity if s.site is None and s.bit is None):

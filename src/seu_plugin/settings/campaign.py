@@ -140,7 +140,9 @@ class CampaignSettings(Frozen):
     """A golden run and many trials, over a grid of BERs."""
 
     ber: Optional[Annotated[Tuple[float, ...], OneOrMany()]] = Field(
-        None, description="grid of BERs; null: the section's ber, or else 1e-6 ... 1e-2"
+        None,
+        description="grid of BERs; null: the section's ber (of a counted rate, with those at the "
+        "ends of its interval), or else 1e-6 ... 1e-2",
     )
     trials: StrictInt = Field(20, ge=2, le=MOST, description="trials (fault maps) for each BER")
     sampling: Literal["conditional", "plain"] = Field(

@@ -10,7 +10,6 @@ from pydantic import (
     StrictBool,
     StrictInt,
     StrictStr,
-    ValidationError,
     field_validator,
     model_validator,
 )
@@ -23,7 +22,6 @@ from ..faults.mechanisms import (
     AsymmetricRates,
     ClusterSettings,
     relaxation,
-    relaxation_of,
 )
 from ..faults.rates import Rate
 from ..faults.seeding import SEED_LIMIT
@@ -41,6 +39,7 @@ from ..fields import (
 from ..memory.codecs import CODECS
 from ..memory.layout import MemorySettings
 from ..memory.protection import Rules
+from .rates import with_ber_of_rate
 
 #: What can be exposed. Sources: weights and activations are the host's QuanConv2d, QuanLinear
 #: (quan/func.py) codes; the others are float32 words.
@@ -69,8 +68,8 @@ class InjectionSettings(Frozen):
     )
     rate: Optional[Rate] = Field(
         None,
-        description="in place of ber: a physical rate and an exposure; "
-        "ber = (1 - exp(-2 * rate * exposure)) / 2",
+        description="in place of ber: a physical rate, stated or counted in a test, and an "
+        "exposure; ber = (1 - exp(-2 * rate * exposure)) / 2",
     )
     stuck_at: Literal[0, 1, "random"] = Field(
         "random", description="of mode stuck_at: the value; random: 0 or 1 for each cell"
@@ -148,30 +147,7 @@ class InjectionSettings(Frozen):
         mode, rate, ber = (values.get(key) for key in ("mode", "rate", "ber"))
         if mode in PLACED and ber is None and rate is None:
             return {**values, "ber": 0.0}
-        if rate is None:
-            return values
-        try:
-            rate = Rate.model_validate(rate)
-        except ValidationError:
-            return {**values, "ber": 0.0}  # what is wrong with the rate is said where it is
-        if rate.exposure is None:
-            if getattr(values.get("campaign"), "mission", None) is None:
-                campaign = values.get("campaign")
-                if not (isinstance(campaign, Mapping) and campaign.get("mission")):
-                    raise ValueError("rate.exposure: required, for example 30 d")
-            return {**values, "ber": 0.0}
-        try:
-            made = rate.ber(relaxation_of(values))
-        except ValidationError:
-            return {**values, "ber": 0.0}  # as above
-        if ber is not None and ber != made:
-            raise ValueError(
-                f"rate and ber exclude each other; received ber {ber!r}, and the rate "
-                f"makes {made:g}"
-            )
-        if not 0.0 < made <= 1.0:
-            raise ValueError(f"rate: makes a BER of {made:g}, which must be above 0 and at most 1")
-        return {**values, "ber": made}
+        return values if rate is None else with_ber_of_rate(values)
 
     @field_validator("faults", mode="before")
     @classmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Callable, List, Mapping, Optional, Sequence, Tuple, Type, TypeVar
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Type, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -17,7 +17,7 @@ from pydantic import (
 
 from ..errors import ConfigError, did_you_mean
 from ..faults.mechanisms import PLACED
-from ..faults.rates import ber_after
+from ..faults.upset_rate import UpsetRate
 from ..fields import Frozen, said, shown
 from .ber_schedule import BerSchedule
 from .campaign import GRID, CampaignSettings
@@ -148,19 +148,30 @@ class FaultInjectionSection(InjectionSettings):
     @property
     def grid(self) -> Tuple[float, ...]:
         """The BERs of the campaign: its own, or those of its mission, or else the one of the
-        section, or else 1e-6 ... 1e-2; none in mode exact_count."""
+        section (of a counted rate, with those at the ends of its interval), or else 1e-6 ... 1e-2;
+        none in mode exact_count."""
         campaign = self.campaign
         if campaign is None or self.mode == "exact_count":
             return ()
         if campaign.mission is not None:
-            assert self.rate is not None
-            return tuple(
-                ber_after(self.rate.per_bit_second, time, self.relaxation)
-                for time in campaign.mission.times
-            )
+            assert self.upset_rate is not None
+            return tuple(self.upset_rate.ber(time) for time in campaign.mission.times)
         if campaign.ber is not None:
             return campaign.ber
+        if self.upset_rate is not None and self.upset_rate.exposure is not None:
+            return self.upset_rate.bers(self.upset_rate.exposure, campaign.confidence)
         return (self.ber,) if self.ber else GRID
+
+    @property
+    def about(self) -> Dict[str, Any]:
+        """For the manifest: what made the BERs."""
+        rate = self.rate
+        return {} if rate is None else {"rate": rate.model_dump(exclude_unset=True)}
+
+    @property
+    def upset_rate(self) -> Optional[UpsetRate]:
+        """``rate`` under the fault model."""
+        return None if self.rate is None else UpsetRate.of(self.rate, self.model_dump())
 
 
 #: From the keys of a mistake to ``"FILE, line N: "``, or the empty string where nobody knows.

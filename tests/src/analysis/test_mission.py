@@ -7,7 +7,6 @@ import pytest
 from scipy import stats
 
 from seu_plugin.analysis.mission import mission_summary
-from seu_plugin.analysis.threshold import Threshold
 from seu_plugin.faults.fault_map import draw_fault_map
 from seu_plugin.faults.rates import ber_after
 from seu_plugin.faults.seeding import Stream
@@ -75,9 +74,9 @@ def test_rare_upsets_follow_the_poisson_law():
 BERS = tuple(ber_after(1e-9, time) for time in MISSION.times)
 
 
-def summary(drops, threshold=None, max_drop=1.0, mission=MISSION):
+def summary(drops, max_drop=1.0, mission=MISSION):
     table = {ber: dict(enumerate(column)) for ber, column in zip(BERS, zip(*drops))}
-    return mission_summary(mission, BERS, 98.0, table, 0.95, threshold, max_drop)
+    return mission_summary(mission, BERS, 98.0, table, 0.95, max_drop)
 
 
 def test_averages_and_availability_by_hand():
@@ -89,20 +88,12 @@ def test_averages_and_availability_by_hand():
     assert found.scrubs == 4 and found.accuracy[-1] == pytest.approx(95.0)
 
 
-def test_the_threshold_as_a_time():
-    threshold = Threshold(1.0, 0.95, ber=BERS[1], low=BERS[0], high=None)
-    found = summary([(0, 0, 2, 4), (0, 1, 1, 2)], threshold)
-    assert found.unscrubbed == pytest.approx(DAY)
-    assert (found.unscrubbed_low, found.unscrubbed_high) == (pytest.approx(DAY / 2), None)
-    assert any("after 1 d (12 h ... unbounded)" in line for line in found.text())
-
-
 def test_a_last_period_that_is_cut_short_counts_as_far_as_it_goes():
     """A drop of 1 point a day, scrubbed every 6 d: 9 d are one period and the first half of one."""
     mission = Mission(duration="9 d", scrub_interval="6 d", points=6)
     bers = [ber_after(1e-9, time) for time in mission.times]
     table = {ber: {0: day, 1: day} for day, ber in enumerate(bers, 1)}
-    found = mission_summary(mission, bers, 100.0, table, 0.95, None, 4.0)
+    found = mission_summary(mission, bers, 100.0, table, 0.95, 4.0)
     assert found.scrubs == 1
     assert found.average == pytest.approx(97.5)  # 18 point days and 4.5, over 9 days
     assert found.availability == pytest.approx(7 / 9)  # 4 of 6 days, and all 3
@@ -114,7 +105,7 @@ def test_a_period_may_end_within_a_step(cut):
     long = Mission(duration=f"{1 + cut} d", scrub_interval="1 d", points=2)
     bers = [ber_after(1e-9, time) for time in long.times]
     table = {ber: {0: drop, 1: drop} for drop, ber in zip((2.0, 6.0), bers)}
-    found = mission_summary(long, bers, 100.0, table, 0.95, None, 3.0)
+    found = mission_summary(long, bers, 100.0, table, 0.95, 3.0)
     path = np.interp(np.linspace(0, cut, 10_001), [0, 0.5, 1], [0, 2, 6])
     area = 0.5 + 2.0 + np.trapz(path, dx=cut / 10_000) if hasattr(np, "trapz") else None
     if area is None:

@@ -9,6 +9,34 @@ from seu_plugin.commands import cli
 from seu_plugin.commands.rate import converted
 from seu_plugin.errors import ConfigError
 
+BEAM = {"fluence_per_cm2": 1e10, "bits": 42_000_000}
+
+
+def test_a_count_has_its_interval_in_every_unit():
+    lines = converted({**BEAM, "upsets": 12, "flux_per_cm2_s": 1.4}, "30 d", None, 1_000_000)
+    assert lines[0].startswith("upsets counted: 12 (6.20058 ... 20.9616), 95 % interval")
+    assert any(line.startswith("4e-17 (2.06686e-17 ... 6.9872e-17)") for line in lines)
+    assert "BER = 1.0368e-10 (5.3573e-11 ... 1.81108e-10)" in lines
+    assert lines[-1].endswith("of 1,000,000: 0.00010368 (5.3573e-05 ... 0.000181108)")
+
+
+def test_a_count_without_a_flux_is_a_cross_section():
+    lines = converted({**BEAM, "upsets": 12}, None, None, None)
+    assert lines[-1] == "2.85714e-17 (1.47633e-17 ... 4.99085e-17)  cross section, cm2 per bit"
+
+
+def test_no_upset_bounds_the_rate_and_the_time_to_a_ber():
+    given = {"upsets": 0, "device_hours": 1e5, "bits": 42_000_000}
+    lines = converted(given, None, 1e-6, None)
+    assert lines[0].startswith("upsets counted: 0 (0 ... 3.68888)")
+    assert any("t = inf (4.09881e+09 ... unbounded) s" in line for line in lines)
+
+
+def test_the_confidence_is_asked_for():
+    arguments = "rate --upsets 0 --fluence 1e7 --tested-bits 1 --confidence 0.9"
+    done = CliRunner().invoke(cli, arguments.split())
+    assert "0 (0 ... 2.99573e-07)  cross section" in done.output  # -ln(0.05) / 1e7
+
 
 def test_a_rate_and_an_exposure_give_the_ber():
     lines = converted({"fit_per_mbit": 500.0}, "30 d", None, 1_000_000)
@@ -49,6 +77,11 @@ def test_any_rate_has_a_cross_section_at_a_flux():
         ({"flux_per_cm2_s": -1.0}, "1 d", 1e-3, "--flux must be above 0"),
         ({"flux_per_cm2_s": math.nan}, "1 d", 1e-3, "--flux must be above 0"),
         ({"fit_per_mbit": 1e-320}, None, 1e-3, "not to be computed with"),
+        ({"upsets": 3}, None, None, "--upsets needs one of --fluence, --device-hours; received"),
+        ({"upsets": 3, "device_hours": 2.0}, None, None, "--upsets needs --tested-bits, those"),
+        ({"fluence_per_cm2": 3.0}, None, None, "--fluence is of a test: it needs --upsets$"),
+        ({**BEAM, "upsets": 3}, "1 d", None, "--fluence is of the test: needs --flux"),
+        ({**BEAM, "upsets": 3}, None, 1e-6, "--fluence is of the test: needs --flux"),
     ],
 )
 def test_what_does_not_go_together_is_an_error(rate, exposure, ber, message):

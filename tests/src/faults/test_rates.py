@@ -13,19 +13,23 @@ from seu_plugin.faults.mechanisms import AsymmetricRates, ClusterSettings, relax
 from seu_plugin.faults.rates import Rate, ber_after, duration, in_all_units, seconds, upsets_per_bit
 
 
+def ber_of(rate):
+    return ber_after(rate.per_bit_second, seconds(rate.exposure))
+
+
 def test_fit_per_mbit_by_hand():
     # 500 upsets in 1e9 h and 1e6 bits; 30 d are 720 h: 500 * 720 / (1e9 * 1e6) = 3.6e-10.
-    assert Rate(fit_per_mbit=500, exposure="30 d").ber() == pytest.approx(3.6e-10, rel=1e-8)
+    assert ber_of(Rate(fit_per_mbit=500, exposure="30 d")) == pytest.approx(3.6e-10, rel=1e-8)
 
 
 def test_a_binary_mbit_has_more_bits():
-    binary = Rate(fit_per_mbit=500, mbit="binary", exposure="30 d").ber()
+    binary = ber_of(Rate(fit_per_mbit=500, mbit="binary", exposure="30 d"))
     assert binary == pytest.approx(500 * 720 / (1e9 * 1048576), rel=1e-8)
 
 
 def test_upsets_per_bit_day_by_hand():
     # 1e-7 a day for 5 years of 365.25 d: 1.82625e-4 upsets a bit, so BER just below that.
-    ber = Rate(upsets_per_bit_day=1e-7, exposure="5 y").ber()
+    ber = ber_of(Rate(upsets_per_bit_day=1e-7, exposure="5 y"))
     assert ber == pytest.approx(1.82592e-4, rel=1e-5)
     assert ber == pytest.approx((1 - math.exp(-2 * 1.82625e-4)) / 2, rel=1e-12)
 
@@ -33,7 +37,7 @@ def test_upsets_per_bit_day_by_hand():
 def test_cross_section_by_hand():
     # 1e-14 cm2 in a beam of 1e5 /(cm2 s) for an hour: 1e-14 * 1e5 * 3600 = 3.6e-6.
     rate = Rate(cross_section_cm2_per_bit=1e-14, flux_per_cm2_s=1e5, exposure="1 h")
-    assert rate.ber() == pytest.approx(3.6e-6, rel=1e-5)
+    assert ber_of(rate) == pytest.approx(3.6e-6, rel=1e-5)
 
 
 @given(st.floats(1e-15, 0.4999))
@@ -82,8 +86,16 @@ def test_durations_read_in_their_largest_unit():
     [
         ({}, "needs exactly one of"),
         ({"fit_per_mbit": 1, "upsets_per_bit_day": 1}, "received fit_per_mbit and upsets"),
-        ({"cross_section_cm2_per_bit": 1e-14}, "need each other"),
-        ({"upsets_per_bit_day": 1, "flux_per_cm2_s": 1}, "need each other"),
+        ({"cross_section_cm2_per_bit": 1e-14}, "needs flux_per_cm2_s"),
+        ({"upsets_per_bit_day": 1, "flux_per_cm2_s": 1}, "flux_per_cm2_s needs"),
+        ({"upsets": 3}, "needs one of fluence_per_cm2, device_hours; received none of them"),
+        ({"upsets": 3, "device_hours": 5}, "upsets needs bits"),
+        ({"upsets": 3, "fluence_per_cm2": 5, "bits": 8}, "fluence_per_cm2 needs flux_per_cm2_s"),
+        ({"upsets": 3, "events": 3, "device_hours": 5, "bits": 8}, "received upsets and events"),
+        ({"fit_per_mbit": 3, "device_hours": 5}, "device_hours is of a test: it needs upsets"),
+        ({"upsets": 3.5, "device_hours": 5, "bits": 8}, "integer"),
+        ({"upsets": -1, "device_hours": 5, "bits": 8}, "greater than or equal to 0"),
+        ({"upsets": True, "device_hours": 5, "bits": 8}, "integer"),
         ({"upsets_per_bit_day": 1, "mbit": "binary"}, "unit of fit_per_mbit"),
         ({"fit_per_mbit": 0}, "greater than 0"),
         ({"fit_per_mbit": 1, "exposure": "a month"}, "a time with its unit"),

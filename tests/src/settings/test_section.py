@@ -230,6 +230,19 @@ def test_abbreviations_and_capitals_find_their_name(section, hint):
         ),
         ("{rate: {fit_per_mbit: 1.0e-320, exposure: 1 s}}", "makes a BER of 0, which must be"),
         ("{rate: {fit_per_mbit: .inf, exposure: 1 s}}", "rate.fit_per_mbit: .*finite"),
+        (
+            "{rate: {upsets: 0, device_hours: 1.0e+5, bits: 1.0e+6, exposure: 1 d}}",
+            "rate.upsets: 0 were counted, .* at most 8.853e-10 upsets of a bit a day: that as "
+            "upsets_per_bit_day is the worst case",
+        ),
+        (
+            "{rate: {events: 3, device_hours: 5, bits: 8, exposure: 1 d}}",
+            "rate.events: is of mode mbu, .* of mode ber, count upsets",
+        ),
+        (
+            "{mode: mbu, mbu: {sizes: {2: 1}}, rate: {upsets: 3, device_hours: 5, bits: 8}}",
+            "rate.upsets: of mode mbu, .* count the particles, as events",
+        ),
         ("{campaign: {ray: {cpus: true}}}", "ray.cpus: must be a number; received True"),
         (
             "{enable_in_training: true, enable_in_inference: false, ber_by_epoch: "
@@ -264,6 +277,21 @@ def test_a_mission_makes_the_grid():
     mission = {"duration": "10 d", "scrub_interval": "2 d", "points": 2}
     section = parse_section({"rate": rate, "campaign": {"mission": mission}})
     assert section.grid == pytest.approx([1e-3, 2e-3], rel=3e-3)
+
+
+def test_a_counted_rate_makes_a_grid_of_its_interval():
+    rate = {"upsets": 12, "device_hours": 1e5, "bits": 1e6, "exposure": "30 d"}
+    section = parse_section({"rate": rate, "campaign": {"confidence": 0.9}})
+    assert section.upset_rate is not None
+    assert section.grid == section.upset_rate.bers(30 * 86400.0, 0.9)
+    assert section.grid[1] == section.ber == pytest.approx(12 * 720 / 1e11)
+    assert section.about == {"rate": rate}
+
+
+def test_a_grid_of_its_own_goes_before_that_of_the_rate():
+    rate = {"upsets": 12, "device_hours": 1e5, "bits": 1e6, "exposure": "30 d"}
+    section = parse_section({"rate": rate, "campaign": {"ber": [0.1]}})
+    assert section.grid == (0.1,)
 
 
 @pytest.mark.parametrize(
