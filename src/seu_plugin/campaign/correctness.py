@@ -118,10 +118,11 @@ def scores_of(value: Any) -> Optional[npt.NDArray[np.float64]]:
         "evaluate: returned an array, which must hold a score in 0 ... 1 an image; received "
         f"{shown(value)}"
     )
+    # A tensor's imaginary parts would be gone with its conversion.
+    if value.is_complex() if isinstance(value, torch.Tensor) else np.iscomplexobj(value):
+        raise wrong
     try:
         many = value.detach().double().cpu().numpy() if isinstance(value, torch.Tensor) else value
-        if np.iscomplexobj(many):
-            raise wrong
         scores = np.asarray(many, dtype=np.float64)
     except (TypeError, ValueError, RuntimeError) as error:
         raise wrong from error

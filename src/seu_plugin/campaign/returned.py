@@ -9,6 +9,7 @@ from rfquant_hooks.contract import PhaseOutcome
 from ..errors import ConfigError
 from ..fields import shown
 from .correctness import scores_of
+from .outcomes import check_metrics
 
 
 def outcome_of(value: Any) -> PhaseOutcome:
@@ -31,6 +32,17 @@ def outcome_of(value: Any) -> PhaseOutcome:
             f"[images] with a score in 0 ... 1 for each; received {shown(value)}"
         ) from error
     return PhaseOutcome(value, metrics)
+
+
+def check_accuracy(outcome: PhaseOutcome) -> None:
+    """Outside of a campaign, which names the trial itself: raise ConfigError as it would."""
+    try:
+        check_metrics(outcome.metrics, "evaluate")
+    except ConfigError as error:
+        raise ConfigError(
+            "evaluate: must return the top-1 accuracy in percent, a number in 0 ... 100, also "
+            f"where outputs are NaN; received {', '.join(map(str, outcome.metrics))}"
+        ) from error
 
 
 def check_percent(golden: PhaseOutcome) -> None:

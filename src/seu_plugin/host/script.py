@@ -8,7 +8,7 @@ from typing import Any, Callable, Sequence
 from rfquant_hooks.contract import Phase, PhaseOutcome
 
 from ..campaign.correctness import Scored
-from ..campaign.returned import check_percent, outcome_of
+from ..campaign.returned import check_accuracy, check_percent, outcome_of
 from ..errors import ConfigError
 from ..injection.arguments import check_model
 from ..settings.merged import read_section
@@ -37,8 +37,9 @@ def run_script(model: str, evaluate: str, files: Sequence[Path], changes: Sequen
     check_model(f"--model: what {model} returned", network)
     runtime.rfquant_model_built(config={}, model=network)
     phase = Phase("validate", network, {}, {}, runtime.widths)
-    clean_first = section.campaign is not None or section.golden_run
-    runtime.rfquant_run_phase(phase, _run(evaluate, measure, network, clean_first))
+    alone = section.campaign is None
+    clean_first = section.golden_run or not alone
+    runtime.rfquant_run_phase(phase, _run(evaluate, measure, network, clean_first, alone))
     runtime.rfquant_unconfigure(error=None)
 
 
@@ -62,7 +63,7 @@ def check_phases(section: FaultInjectionSection) -> None:
 
 
 def _run(
-    name: str, measure: Callable[[Any], Any], model: Any, clean_first: bool
+    name: str, measure: Callable[[Any], Any], model: Any, clean_first: bool, alone: bool
 ) -> Callable[[], PhaseOutcome]:
     runs = 0
 
@@ -73,6 +74,8 @@ def _run(
         outcome = outcome_of(value)
         if clean_first and runs == 0:
             check_percent(outcome)
+        if alone:
+            check_accuracy(outcome)
         runs += 1
         return outcome
 

@@ -68,6 +68,9 @@ class DescribedSite(StoreSite):
             store = self.describe(self.weight)
         except SiteError as error:
             raise SiteError(f"{where} cannot be described so: {error}") from error
+        except Exception as error:
+            told = " ".join(f"{type(error).__name__}: {error}".split())
+            raise SiteError(f"{where}: describe failed: {told}") from error
         if not isinstance(store, BitStore) or store.tensor is not self.weight:
             raise SiteError(
                 f"{where}: describe must give PackedBits, packed(...) or nibbles(...) of the "

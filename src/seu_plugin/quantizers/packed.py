@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import numbers
 from dataclasses import dataclass, field
 from typing import Any, Sequence
 
 import torch
 
 from ..errors import SiteError
+from .stores import writing
 
 _SIZES = {torch.int8: 8, torch.uint8: 8, torch.int16: 16, torch.int32: 32, torch.int64: 64}
 
@@ -87,7 +89,7 @@ class BitStore:
         # Bits of one element differ, so that their sum has all of them set, the sign bit, too.
         mask = torch.zeros_like(touched).index_add_(0, inverse, torch.cat(masks))
         flat = self.tensor.detach().view(-1)
-        with torch.no_grad():
+        with writing(flat):
             flat[touched] = (flat[touched].long() ^ mask).to(flat.dtype)
 
     def _split(self, places: torch.Tensor) -> Any:
@@ -176,8 +178,12 @@ def packed(
             f"order: must have each of 0 ... {slots - 1} once ({tensor.dtype} holds {slots} codes "
             f"of {width} bits); received {list(chosen)}"
         )
-    if not -tensor.dim() <= axis < tensor.dim():
-        raise SiteError(f"axis: tensor has {tensor.dim()} dimensions; received {axis}")
+    dims, whole = tensor.dim(), isinstance(axis, numbers.Integral) and not isinstance(axis, bool)
+    if not whole or not -dims <= axis < dims:
+        raise SiteError(
+            f"axis: tensor has {dims} dimensions, so it must be an integer in -{dims} ... "
+            f"{dims - 1}; received {axis!r}"
+        )
     return RegularBits(tensor, width, signed, axis, chosen)
 
 

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Iterator
 
 import torch
 
 from ..errors import SiteError
 from .contract import LayerSite, Store
 from .grid import Grid
+
+
+@contextmanager
+def writing(tensor: torch.Tensor) -> Iterator[None]:
+    """Around writes into ``tensor`` that no graph is told of: one made in inference mode takes them
+    nowhere else."""
+    inside = tensor.is_inference() or torch.is_inference_mode_enabled()
+    with torch.inference_mode(inside), torch.no_grad():
+        yield
 
 
 @dataclass(frozen=True)
@@ -22,7 +32,7 @@ class IntegerTensor:
         return self.tensor.detach().flatten().to(torch.int32, copy=True)
 
     def write(self, codes: torch.Tensor) -> None:
-        with torch.no_grad():
+        with writing(self.tensor):
             self.tensor.copy_(codes.view(self.tensor.shape))
 
     def read_at(self, index: torch.Tensor) -> torch.Tensor:
@@ -30,7 +40,7 @@ class IntegerTensor:
 
     def write_at(self, index: torch.Tensor, codes: torch.Tensor) -> None:
         tensor = self.tensor.detach()
-        with torch.no_grad():
+        with writing(tensor):
             if tensor.is_contiguous():
                 tensor.view(-1)[index] = codes.to(tensor.dtype)
             else:
@@ -66,6 +76,7 @@ class StoreSite(LayerSite):
             )
         self.store.write(clean)
         if not torch.equal(self.weight, before):
-            self.weight.data.copy_(before)
+            with writing(self.weight):
+                self.weight.data.copy_(before)
             raise SiteError(f"site {self.name!r}: its store does not write back what it has read")
         super().check(width)

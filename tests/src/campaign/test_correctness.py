@@ -277,7 +277,13 @@ def test_images_of_a_trial_that_do_not_make_its_accuracy_are_not_believed():
 
 
 @pytest.mark.parametrize(
-    "value", [np.array(["a", "b"]), np.array([1j, 0.0]), np.array([None, 1.0])]
+    "value",
+    [
+        np.array(["a", "b"]),
+        np.array([1j, 0.0]),
+        np.array([None, 1.0]),
+        torch.tensor([1 + 1j, 0.0]),
+    ],
 )
 def test_arrays_that_are_no_scores_are_refused_in_one_line(value):
     with pytest.raises(ConfigError, match="a score in 0"):

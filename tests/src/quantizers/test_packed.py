@@ -136,7 +136,9 @@ whole = partial(torch.zeros, 2, 2, dtype=torch.int32)
         (lambda: packed(torch.zeros(2) > 0, 4), r"tensor: its dtype must be one of .*torch.bool"),
         (lambda: packed(whole(), 17), "width 17: quantized memory has widths 1 to 16"),
         (lambda: packed(whole().t(), 4), r"tensor: must be contiguous; received strides \(1, 2\)"),
-        (lambda: packed(whole(), 4, axis=2), "axis: tensor has 2 dimensions; received 2"),
+        (lambda: packed(whole(), 4, axis=2), r"axis: .* an integer in -2 \.\.\. 1; received 2"),
+        (lambda: packed(whole(), 4, axis="x"), r"axis: .* in -2 \.\.\. 1; received 'x'"),
+        (lambda: packed(whole(), 4, axis=True), r"axis: .* in -2 \.\.\. 1; received True"),
         (lambda: packed(whole(), 16, order=[0, 0]), r"order: must have each of 0 \.\.\. 1 once"),
         (lambda: PackedBits(whole(), 2, bits=[[0, 128]]), r"must be in \[0, 127\]; received 128"),
         (lambda: PackedBits(whole(), 2, bits=[[-1, 1]]), r"must be in \[0, 127\]; received -1"),
@@ -243,6 +245,29 @@ def test_what_is_no_description_names_the_place():
     with registered(StoredCodes("*.qweight", lambda tensor: tensor), "mine"):
         with pytest.raises(SiteError, match=r"site '0': .* describe must give .* a Tensor"):
             injector(made()).enable()
+
+
+def test_a_description_that_fails_is_told_in_one_line():
+    def describe(tensor):
+        raise ZeroDivisionError("in the\nmiddle")
+
+    told = r"site '0': its 'qweight': describe failed: ZeroDivisionError: in the middle$"
+    with registered(StoredCodes("*.qweight", describe), "mine"):
+        with pytest.raises(SiteError, match=told):
+            injector(made()).enable()
+
+
+@described
+@pytest.mark.parametrize("mode", ["ber", "stuck_at"])
+def test_a_tensor_made_in_inference_mode_is_upset_and_put_back(describe, mode):
+    with torch.inference_mode():
+        model = made()
+    clean = [model[n].qweight.clone() for n in (0, 2)]
+    with registered(StoredCodes("*.qweight", describe), "mine"), torch.no_grad():
+        with injector(model, mode=mode):
+            model(torch.ones(1, 32))
+    assert not torch.equal(model[0].seen, clean[0])
+    assert all(torch.equal(model[n].qweight, before) for n, before in zip((0, 2), clean))
 
 
 def test_a_moved_tensor_is_described_anew():

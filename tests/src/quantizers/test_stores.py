@@ -189,6 +189,30 @@ def test_both_kinds_have_the_same_upsets():
     assert all(torch.equal(found[0][name], found[1][name]) for name in "02")
 
 
+@pytest.mark.parametrize("mode", ["ber", "stuck_at"])
+@pytest.mark.parametrize("contiguous", [True, False])
+def test_a_store_made_in_inference_mode_is_upset_and_put_back(mode, contiguous):
+    with torch.inference_mode():
+        model = made(Whole)
+        if not contiguous:
+            model[0].weight = model[0].weight.t().contiguous().t()
+    state = state_of(model)
+    with injector(model, mode=mode), torch.no_grad():
+        model(torch.ones(1, 16))
+    assert not torch.equal(model[0].seen, state["0.weight"])
+    assert same(model, state)
+
+
+def test_a_store_made_in_inference_mode_that_does_not_write_back_is_refused(monkeypatch):
+    with torch.inference_mode():
+        model = made(Whole)
+    state, write = state_of(model), IntegerTensor.write
+    monkeypatch.setattr(IntegerTensor, "write", lambda store, codes: write(store, codes.flip(0)))
+    with pytest.raises(SiteError, match="does not write back"), torch.no_grad():
+        injector(model).enable()
+    assert same(model, state)
+
+
 def test_codes_outside_of_the_width_are_refused():
     model = made(Whole)
     model[0].weight[0, 0] = 8

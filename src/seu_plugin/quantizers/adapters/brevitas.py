@@ -94,9 +94,16 @@ class BrevitasSite(LayerSite):
         return found
 
     def with_value(self, result: Any, value: torch.Tensor) -> Any:
-        if hasattr(result, "value_"):  # by group, in a shape of its own
-            return result._replace(value_=value.reshape(result.value_.shape))
-        return result._replace(value=value)
+        if not hasattr(result, "value_"):
+            return result._replace(value=value)
+        # By group, in a shape of its own; groups that do not divide the weight end with padding.
+        grouped, axis = result.value_, result.group_dim
+        first = axis if axis >= 0 else axis - 1
+        flat, words = grouped.flatten(first, first + 1), value.shape[axis]
+        if flat.shape[axis] > words:
+            padding = flat.narrow(axis, words, flat.shape[axis] - words)
+            value = torch.cat((value, padding), axis)
+        return result._replace(value_=value.reshape(grouped.shape))
 
     def _result(self) -> Any:
         """What the quantizer gives, detached. Nothing is changed by it, though the first call of

@@ -17,6 +17,14 @@ from ..grid import Grid, per_channel, width_of_range
 
 #: Where classes of such layers are from; the last two before torch 2.0.
 _FROM = ("torch.ao.nn.", "torch.nn.qat.", "torch.nn.intrinsic.qat.")
+#: What gives integer codes has all of these; an observer has not.
+_NEEDED = ("scale", "zero_point", "fake_quant_enabled")
+_SYMMETRIC = (torch.per_tensor_symmetric, torch.per_channel_symmetric)
+_PER_CHANNEL = (
+    torch.per_channel_symmetric,
+    torch.per_channel_affine,
+    torch.per_channel_affine_float_qparams,
+)
 
 
 @hookimpl
@@ -40,7 +48,14 @@ class TorchAoSite(LayerSite):
     def _bounds(self) -> Tuple[int, int]:
         # The observer's are those in use; the other two are kept for old code.
         source = getattr(self.quantizer, "activation_post_process", self.quantizer)
-        return int(source.quant_min), int(source.quant_max)
+        lowest, highest = (getattr(source, key, None) for key in ("quant_min", "quant_max"))
+        missing = any(not hasattr(self.quantizer, key) for key in _NEEDED)
+        if missing or lowest is None or highest is None:
+            raise SiteError(
+                f"layer {self.name!r}: its weight_fake_quant is a {type(self.quantizer).__name__}, "
+                "which gives no integer codes; exclude it"
+            )
+        return int(lowest), int(highest)
 
     @property
     def width(self) -> Optional[int]:
@@ -58,11 +73,26 @@ class TorchAoSite(LayerSite):
     @property
     def _axis(self) -> Optional[int]:
         """That of channels; None if the weight has one scale."""
-        return int(self.quantizer.ch_axis) if self.quantizer.is_per_channel else None
+        quantizer = self.quantizer
+        if hasattr(quantizer, "is_per_channel"):
+            by_channel = quantizer.is_per_channel
+        else:  # of one whose scale is learned
+            by_channel = quantizer.qscheme in _PER_CHANNEL
+        return int(quantizer.ch_axis) if by_channel else None
+
+    @property
+    def _numbers(self) -> Tuple[torch.Tensor, torch.Tensor]:
+        """Scale and zero point in use: one that is learned is a float, which is rounded, or 0."""
+        quantizer = self.quantizer
+        scale, zero = quantizer.scale.detach(), quantizer.zero_point.detach()
+        if isinstance(quantizer.zero_point, nn.Parameter):
+            symmetric = quantizer.qscheme in _SYMMETRIC
+            zero = (zero * 0 if symmetric else zero.round().clamp(*self._bounds)).int()
+        return scale, zero
 
     def grid(self, width: int) -> Grid:
-        quantizer, dims, axis = self.quantizer, self.weight.dim(), self._axis or 0
-        scale, zero = (per_channel(x, axis, dims) for x in (quantizer.scale, quantizer.zero_point))
+        dims, axis = self.weight.dim(), self._axis or 0
+        scale, zero = (per_channel(numbers, axis, dims) for numbers in self._numbers)
         return Grid(width, self.signed, scale, zero, self.narrow)
 
     def _quantized(self) -> torch.Tensor:
@@ -76,8 +106,7 @@ class TorchAoSite(LayerSite):
 
     def clean(self, width: int) -> torch.Tensor:
         """As the quantizer's forward, which may have an observer learn from what it is given."""
-        quantizer, weight, bounds = self.quantizer, self._quantized(), self._bounds
-        scale, zero = quantizer.scale, quantizer.zero_point
+        weight, bounds, (scale, zero) = self._quantized(), self._bounds, self._numbers
         if self._axis is None:
             return torch.fake_quantize_per_tensor_affine(weight, scale, zero, *bounds)
         return torch.fake_quantize_per_channel_affine(weight, scale, zero, self._axis, *bounds)
@@ -87,5 +116,12 @@ class TorchAoSite(LayerSite):
             raise SiteError(
                 f"layer {self.name!r}: its fake quantization is switched off, so it would run in "
                 "floating point: call model.apply(torch.ao.quantization.enable_fake_quant) first"
+            )
+        scales, axis = self.quantizer.scale.numel(), self._axis
+        if axis is not None and scales != self.weight.shape[axis]:
+            raise SiteError(
+                f"layer {self.name!r}: its weight_fake_quant needs a scale for each of "
+                f"{self.weight.shape[axis]} channels and has {scales}: observers have seen nothing "
+                "yet; run the model once, in train mode, before"
             )
         super().check(width)

@@ -58,6 +58,7 @@ class One(nn.Module):
         super().__init__()
         torch.manual_seed(0)
         group = {"group_size": 2} if quantizer.startswith("by group") else {}
+        group.update({"group_size": more.pop("group_size")} if "group_size" in more else {})
         how = {"weight_quant": QUANTIZERS[quantizer].let(bit_width=width, **group), **more}
         self.layer = LAYERS[kind](**how)
         generator = torch.Generator().manual_seed(1)
@@ -113,6 +114,39 @@ def test_flipped_bits_are_those_reported(kind, quantizer, mode):
         assert found == {tuple(fault) for fault in one.faults()}
         assert sum(site.upsets for site in one.statistics().values()) == len(found) > 0
     assert torch.equal(computed_with(model), before)
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.enable_grad])
+@pytest.mark.parametrize("quantizer", ["by group", "by group, zero points"])
+@pytest.mark.parametrize("kind", [kind for kind in LAYERS if kind != "embedding"])
+def test_groups_that_do_not_divide_the_weight(kind, quantizer, mode):
+    model = One(kind, quantizer, group_size=3).eval()
+    (site,), given = all_sites(model), []
+    state = {k: v.clone() for k, v in model.state_dict().items()}
+    before = computed_with(model)
+    assert before.shape == site.weight.shape
+    model.layer.weight_quant.register_forward_hook(lambda *one: given.append(one[-1].value_))
+    with mode():
+        clean = model()
+        with injector(model) as one:
+            assert not torch.equal(model(), clean)
+            assert flipped(before, computed_with(model), 4) == {tuple(f) for f in one.faults()}
+        assert torch.equal(model(), clean)
+    # Padding is no memory: that of the faulted result is that of the clean one.
+    axis = model.layer.weight_quant.group_dim
+    words = site.weight.shape[axis]
+    paddings = [v.flatten(axis, axis + 1).narrow(axis, words, -words % 3) for v in given]
+    assert all(torch.equal(one, paddings[0]) for one in paddings) and paddings[0].numel()
+    assert all(torch.equal(v, state[k]) for k, v in model.state_dict().items())
+
+
+def test_a_padded_layer_computes_with_the_upset_values():
+    model, given = One("linear", "by group", group_size=3).eval(), []
+    clean = model.layer.quant_weight().value
+    model.layer.weight_quant.register_forward_hook(lambda *one: given.append(one[-1].value))
+    model.given, model.layer.bias = torch.eye(4), None
+    with torch.no_grad(), injector(model):
+        assert torch.equal(model(), given[0].t()) and not torch.equal(given[0], clean)
 
 
 @pytest.mark.parametrize("quantizer", ["per tensor", "zero points", "wide", "learned width"])

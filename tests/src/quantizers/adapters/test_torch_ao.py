@@ -196,3 +196,98 @@ def test_fake_quantization_switched_off_meanwhile_is_refused():
     with pytest.raises(InjectionError, match="it does not quantize"), torch.no_grad():
         model(images())
     one.release()
+
+
+def test_per_channel_scales_that_no_observer_has_set_are_refused():
+    model = Plain().train()
+    model.qconfig = ao.get_default_qat_qconfig("fbgemm")
+    model = ao.prepare_qat(model).eval()
+    told = r"layer 'conv': its weight_fake_quant needs a scale for each of 6 channels and has [01]:"
+    with pytest.raises(SiteError, match=told + " observers have seen nothing yet; run the model"):
+        injector(model).enable()
+    model.train()(images())
+    with injector(model.eval()), torch.no_grad():
+        model(images())
+
+
+def with_weights(quantizer):
+    """A layer whose weight ``quantizer`` is to quantize, whatever it is."""
+    config = ao.QConfig(activation=nn.Identity, weight=lambda factory_kwargs=None: quantizer)
+    return nn.Sequential(torch.ao.nn.qat.Conv2d(1, 6, 3, qconfig=config)).train()
+
+
+NO_CODES = {
+    "MinMaxObserver": lambda: ao.MinMaxObserver(dtype=torch.qint8),
+    "NoopObserver": lambda: ao.NoopObserver(dtype=torch.float16),
+    "PlaceholderObserver": lambda: ao.PlaceholderObserver(dtype=torch.float16),
+    "Identity": nn.Identity,
+}
+
+
+@pytest.mark.parametrize("kind", NO_CODES)
+def test_what_gives_no_integer_codes_is_refused_in_one_line(kind):
+    model = with_weights(NO_CODES[kind]())
+    model(images())
+    told = f"layer '0': its weight_fake_quant is a {kind}, which gives no integer codes; exclude it"
+    with pytest.raises(SiteError, match=told) as raised:
+        FaultInjector(model, ber=0.05, seed=1).enable()
+    assert "\n" not in str(raised.value)
+
+
+def learning(qscheme, quant_min, quant_max):
+    """After one forward that set its scales; from then on they are learned."""
+    kind = pytest.importorskip("torch.ao.quantization._learnable_fake_quantize")
+    by_channel = "channel" in qscheme
+    quantizer = kind._LearnableFakeQuantize(
+        ao.PerChannelMinMaxObserver if by_channel else ao.MinMaxObserver,
+        quant_min,
+        quant_max,
+        channel_len=6 if by_channel else -1,
+        dtype=torch.qint8 if quant_min < 0 else torch.quint8,
+        qscheme=getattr(torch, qscheme),
+    )
+    torch.manual_seed(0)
+    model = with_weights(quantizer)
+    model(images())
+    quantizer.enable_param_learning()
+    with torch.no_grad():  # as an optimizer leaves them
+        quantizer.scale.mul_(1.1)
+        quantizer.zero_point.add_(-1.4 if quant_min < 0 else 1.4)
+    return model.eval()
+
+
+def given(model):
+    """The values that the layer computes with in a forward."""
+    found = []
+    note = model[0].weight_fake_quant.register_forward_hook(lambda *one: found.append(one[-1]))
+    model(images())
+    note.remove()
+    return found[0].detach().clone()
+
+
+@pytest.mark.parametrize("bounds", [(-8, 7), (0, 15)])
+@pytest.mark.parametrize("symmetry", ["symmetric", "affine"])
+@pytest.mark.parametrize("by", ["per_tensor", "per_channel"])
+def test_scales_that_are_learned(by, symmetry, bounds):
+    model = learning(f"{by}_{symmetry}", *bounds)
+    (site,) = all_sites(model)
+    assert (site.width, site.signed, site.narrow) == (4, bounds[0] < 0, False)
+    clean, grid = site.clean(4), site.grid(4)
+    assert torch.equal(clean, given(model))
+    codes = grid.codes(clean)
+    state = {k: v.clone() for k, v in model.state_dict().items()}
+    with injector(model) as one:
+        flips = (codes ^ grid.codes(given(model))).flatten().tolist()
+        found = {("0", w, b) for w, flip in enumerate(flips) for b in range(4) if flip >> b & 1}
+        assert found == {tuple(fault) for fault in one.faults()} and found
+    assert torch.equal(given(model), clean)
+    assert all(torch.equal(v, state[k]) for k, v in model.state_dict().items())
+
+
+def test_gradients_of_scales_that_are_learned_pass():
+    model = learning("per_channel_affine", -8, 7)
+    with injector(model):
+        model(images()).sum().backward()
+    quantizer = model[0].weight_fake_quant
+    assert all(one.grad.isfinite().all() for one in (quantizer.scale, model[0].weight))
+    assert quantizer.scale.grad.any() and model[0].weight.grad.any()

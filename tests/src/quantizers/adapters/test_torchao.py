@@ -138,6 +138,20 @@ def test_the_weight_of_a_site_is_the_plain_tensor_inside():
 
 
 @needs_torchao
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode, torch.enable_grad])
+def test_a_model_quantized_in_inference_mode(mode):
+    with torch.inference_mode():
+        model = made("int4")
+    images, state = torch.randn(8, 32), bits_of_state(model)
+    with mode():
+        clean = model(images)
+        with injector(model):
+            assert not torch.equal(model(images), clean)
+            assert same(bits_of_state(model), state)
+        assert torch.equal(model(images), clean) and same(bits_of_state(model), state)
+
+
+@needs_torchao
 def test_upsets_are_taken_out_after_a_forward_that_failed():
     model = made("int4")
     state = bits_of_state(model)
