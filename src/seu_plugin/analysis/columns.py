@@ -173,6 +173,17 @@ class Rows(Sequence[TrialResult]):
         return np.array(bers, dtype=np.float64)[self.group]
 
     @property
+    def moment(self) -> Integers:
+        """-1 where no mission was followed."""
+        moments = [NONE if t.moment is None else t.moment for t in self.table.groups]
+        return np.array(moments, dtype=np.int64)[self.group]
+
+    def of_rate(self, rate: str) -> npt.NDArray[np.bool_]:
+        """Which are of a mission at this end of the rate's interval (empty: as measured)."""
+        chosen = [t.moment is not None and (t.rate or "") == rate for t in self.table.groups]
+        return np.array(chosen, dtype=np.bool_)[self.group]
+
+    @property
     def group(self) -> npt.NDArray[np.int32]:
         return self.table.group[self.at]
 

@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from ..errors import ConfigError, SeuWarning
+from ..faults.itinerary import Itinerary
 from ..faults.population import Population
 from ..fields import first_mistake
 from ..settings.campaign import CampaignSettings
@@ -88,13 +89,24 @@ def summary_of_merged(
     except ValidationError as error:
         where = f"{folders[0] / MANIFEST}: identity.section"
         raise ConfigError(f"{where}: {first_mistake(error)}") from None
-    return summarize(golden, rows, plan, _strata(manifest), rate, population_of(manifest))
+    asked = (plan, _strata(manifest), rate, population_of(manifest))
+    return summarize(golden, rows, *asked, itinerary_of(manifest, folders), manifest["seed"])
 
 
 def population_of(manifest: Mapping[str, Any]) -> Optional[Population]:
     """The memory whose trials were drawn conditionally; None: they were drawn plainly."""
     fields = manifest.get("population")
     return None if fields is None else PopulationFields.model_validate(fields).population()
+
+
+def itinerary_of(manifest: Mapping[str, Any], folders: Sequence[Path]) -> Optional[Itinerary]:
+    """Of the missions that were followed. Raises ConfigError for what is none."""
+    document = manifest["identity"]["section"].get("mission")
+    try:
+        return None if document is None else Itinerary.read(document)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        where = f"{folders[0] / MANIFEST}: identity.section.mission"
+        raise ConfigError(f"{where}: is no mission ({error!r})") from None
 
 
 def _strata(manifest: Mapping[str, Any]) -> Dict[str, int]:

@@ -103,6 +103,7 @@ class Manifest(_Lenient):
     device: Optional[StrictStr] = None
     threads: StrictInt = 1
     adapters: Dict[str, StrictStr] = {}
+    words: Dict[str, StrictInt] = {}
     command: Optional[List[StrictStr]] = None
     cwd: Optional[StrictStr] = None
     host: Optional[StrictStr] = None

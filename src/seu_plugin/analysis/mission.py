@@ -1,129 +1,249 @@
-"""Accuracy against mission time: upsets add up from one scrub of the memory to the next. No torch.
+"""What missions that were followed say: accuracy over time, availability, and how often one mission
+keeps its requirement. No torch.
 
-Upsets of a bit are a Poisson process; t seconds after a scrub, which rewrites the whole memory from
-a right copy, a bit is wrong with the BER of :func:`~seu_plugin.faults.rates.ber_after`. The
-nested fault maps of one trial number at rising BERs are one history of the memory between two
-scrubs.
+The unit of sampling is a mission: all of its times see the upsets of one memory. Each was looked at
+at times that are spread evenly at random (:class:`~seu_plugin.faults.itinerary.Itinerary`), so
+that means over its times are unbiased however few they are; those of single missions scatter more
+than the missions do.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import List, Mapping, Optional, Sequence, Tuple
+from typing import Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from ..faults.rates import duration, seconds
-from ..settings.campaign import Mission
-from .drops import Drops
-from .intervals import Interval
+from ..faults.itinerary import Floats, Itinerary
+from ..faults.rates import duration
+from ..settings.campaign import CampaignSettings
+from .columns import Rows
+from .drops import Differences, Drops
+from .intervals import Interval, clopper_pearson
+
+#: Missions of which a picture shows the paths.
+SHOWN = 30
+
+
+class Followed(NamedTuple):
+    """Missions at one rate: when each was looked at, and what accuracy was; both of shape
+    [missions, times]."""
+
+    times: Floats
+    accuracy: Floats
+
+
+class Moment(NamedTuple):
+    """Accuracy in a part of the time since a scrub (of sweeping, or without one, of the mission's
+    time): its middle in seconds, the mean in %, and the near-normal interval of that; None: fewer
+    than two values."""
+
+    time: float
+    accuracy: float
+    interval: Optional[Interval]
+
+
+@dataclass(frozen=True)
+class Share:
+    """A share of time, averaged over missions. ``normal`` holds if missions are near normal,
+    ``any_law`` whatever their law. ``low`` and ``high``: of a counted rate, the ends that hold at
+    all rates in its interval if more upsets never help; with half of what the confidence leaves."""
+
+    mean: float
+    normal: Interval
+    any_law: Interval
+    low: Optional[float] = None
+    high: Optional[float] = None
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Of missions, the share whose availability is at least ``availability``, with its exact
+    interval. ``lowest``: of all that were followed, which at least ``covered`` of missions reach
+    (Wilks 1941)."""
+
+    availability: float
+    share: float
+    interval: Interval
+    lowest: float
+    covered: float
 
 
 @dataclass(frozen=True)
 class MissionSummary:
-    """One architecture over a mission. Times in seconds since the last scrub, accuracies in %.
-
-    ``average``: accuracy averaged over time (trapezoids, from the golden accuracy at 0).
-    ``availability``: the fraction of time in which accuracy has dropped by no more than max_drop,
-    None where that is not given; a step between two times counts as its end, where more upsets have
-    added up. Intervals are of near-normal values over trials.
-    """
+    """One architecture over missions; times in seconds, accuracies in %, ``max_drop`` in percentage
+    points. ``average``: accuracy averaged over time. ``availability``: where max_drop is given,
+    the share of the time in which the drop is no more than that."""
 
     architecture: int
     duration: float
     period: float
     scrubs: int
-    trials: int
-    times: Tuple[float, ...]
-    bers: Tuple[float, ...]
-    accuracy: Tuple[float, ...]
-    interval: Tuple[Interval, ...]
+    sweeping: bool
+    points: int
+    missions: int
     average: float
-    average_interval: Interval
-    availability: Optional[float]
-    availability_interval: Optional[Interval]
+    average_normal: Interval
+    average_any_law: Interval
+    availability: Optional[Share]
     max_drop: Optional[float]
+    kept: Optional[Kept]
+    confidence: float
+    curve: Tuple[Moment, ...]
+    paths: Tuple[Tuple[Tuple[float, ...], Tuple[float, ...]], ...]
 
     def text(self) -> List[str]:
         """For people."""
-        often = f"scrubbed every {duration(self.period)}" if self.scrubs else "never scrubbed"
-        low, high = self.average_interval
+        often = "never scrubbed"
+        if self.scrubs:
+            how = "sweeping, one round" if self.sweeping else "scrubbed"
+            often = f"{how} every {duration(self.period)}"
+        sure = f"{100 * self.confidence:g} % intervals over {self.missions} missions"
         lines = [
             f"mission of {duration(self.duration)}, {often}: accuracy {self.average:.2f} % on "
-            f"average over time ({low:.2f} ... {high:.2f})"
+            f"average over time ({sure}: any law {_ends(self.average_any_law)}, "
+            f"near normal {_ends(self.average_normal)})"
         ]
-        if self.availability is not None and self.availability_interval is not None:
-            low, high = (100 * end for end in self.availability_interval)
-            lines.append(
-                f"availability (accuracy drop at most {self.max_drop:g}): "
-                f"{100 * self.availability:.2f} % of the time ({low:.2f} ... {high:.2f})"
+        one = self.availability
+        if one is not None:
+            normal, any_law = (
+                _ends(Interval(100 * i.low, 100 * i.high)) for i in (one.normal, one.any_law)
             )
+            lines.append(
+                f"availability (drop at most {self.max_drop:g}): {100 * one.mean:.2f} % of the "
+                f"time (any law {any_law}, near normal {normal})"
+            )
+            if one.low is not None and one.high is not None:
+                lines.append(
+                    f"whatever the rate in its interval: {100 * one.low:.2f} ... "
+                    f"{100 * one.high:.2f} %, any law, if more upsets never help"
+                )
+        if self.kept is not None:
+            lines += self._requirement(self.kept)
         return lines
+
+    def _requirement(self, kept: Kept) -> List[str]:
+        low, high = (100 * end for end in kept.interval)
+        return [
+            f"one mission is available for at least {100 * kept.availability:g} % of the time with "
+            f"probability {100 * kept.share:.1f} % ({low:.1f} ... {high:.1f} %, exact; as seen at "
+            f"{self.points} times of each)",
+            f"with {100 * self.confidence:g} % confidence at least {100 * kept.covered:.1f} % of "
+            f"missions are available for {100 * kept.lowest:.2f} % of the time or more (Wilks)",
+        ]
+
+
+def _ends(interval: Interval) -> str:
+    return f"{interval.low:.2f} ... {interval.high:.2f}"
+
+
+def followed(rows: Rows, itinerary: Itinerary, seed: int, architecture: int) -> Dict[str, Followed]:
+    """By end of the rate's interval, the missions of which all times are there."""
+    numbers, metric = rows.number, rows.metric(architecture)
+    found: Dict[str, Followed] = {}
+    for rate in itinerary.rates:
+        at = rows.of_rate(rate)
+        order = np.lexsort((rows.moment[at], numbers[at]))
+        here, accuracy = numbers[at][order], metric[at][order]
+        every, first, counts = np.unique(here, return_index=True, return_counts=True)
+        whole = counts == itinerary.points
+        table = [accuracy[i : i + itinerary.points] for i in first[whole]]
+        times = [itinerary.times(seed, int(number)) for number in every[whole]]
+        shape = (len(table), itinerary.points)
+        found[rate] = Followed(np.reshape(times, shape), np.reshape(table, shape))
+    return found
 
 
 def mission_summary(
-    mission: Mission,
-    bers: Sequence[float],
+    missions: Dict[str, Followed],
+    itinerary: Itinerary,
     golden: float,
-    drops: Mapping[float, Mapping[int, float]],
-    confidence: float,
-    max_drop: Optional[float],
+    campaign: CampaignSettings,
     architecture: int = 0,
 ) -> Optional[MissionSummary]:
-    """What the trials say of a mission; None before each time has two of the same numbers.
-
-    ``bers[i]`` is the BER at ``mission.times[i]``; ``drops``: BER -> trial number -> drop in
-    percentage points.
-    """
-    numbers = set.intersection(*(set(drops.get(ber, {})) for ber in bers))
-    if len(numbers) < 2:
+    """What they say; None before there are two."""
+    measured, sure = missions[""], campaign.confidence
+    if len(measured.accuracy) < 2:
         return None
-    paths = np.array([[drops[ber][n] for ber in bers] for n in sorted(numbers)])
-    whole, rest = _periods(mission)
-    times = np.array([0.0, *mission.times])
-    from_zero = np.hstack([np.zeros((len(paths), 1)), paths])
-    shares = whole * np.diff(times) + np.diff(np.minimum(times, rest))  # seconds in each step
-    length = shares.sum()
-    # The last period may end within a step: the path is followed as far as that.
-    starts, ends = from_zero[:, :-1], from_zero[:, 1:]
-    part = np.diff(np.minimum(times, rest)) / np.diff(times)
-    areas = (starts + ends) / 2 * whole + (starts + (ends - starts) * part / 2) * part
-    averages = (areas * np.diff(times)).sum(axis=1) / length
-    available = None if max_drop is None else ((paths <= max_drop) * shares).sum(axis=1) / length
+    max_drop = campaign.available_drop
+    average = Drops(tuple((golden - measured.accuracy.mean(axis=1)).tolist()), golden)
+    normal, any_law = (
+        Interval(golden - one.high, golden - one.low)
+        for one in (average.normal(sure), average.any_law(sure))
+    )
+    asked = None if campaign.mission is None else campaign.mission.requirement
+    shares = (
+        {} if max_drop is None else {r: _shares(m, golden, max_drop) for r, m in missions.items()}
+    )
     return MissionSummary(
         architecture,
-        seconds(mission.duration),
-        mission.period,
-        whole - 1 + (rest > 0.0),
-        len(paths),
-        mission.times,
-        tuple(bers),
-        tuple((golden - paths.mean(axis=0)).tolist()),
-        tuple(_accuracies(golden, column.tolist(), confidence) for column in paths.T),
-        golden - float(averages.mean()),
-        _accuracies(golden, averages.tolist(), confidence),
-        None if available is None else float(available.mean()),
-        None if available is None else _share(available.tolist(), confidence),
+        itinerary.duration,
+        itinerary.period,
+        math.ceil(itinerary.duration / itinerary.period * (1.0 - 1e-12)) - 1,
+        itinerary.sweeping,
+        itinerary.points,
+        len(measured.accuracy),
+        golden - average.mean,
+        normal,
+        any_law,
+        _share(shares, sure) if shares else None,
         max_drop,
+        None if asked is None else _kept(shares[""], asked.availability, sure),
+        sure,
+        _curve(measured, itinerary, golden, sure),
+        tuple(
+            (tuple(times.tolist()), tuple(accuracy.tolist()))
+            for times, accuracy in zip(measured.times[:SHOWN], measured.accuracy[:SHOWN])
+        ),
     )
 
 
-def _periods(mission: Mission) -> Tuple[int, float]:
-    """Whole periods between scrubs, and the seconds of the last one if that is cut short."""
-    length = seconds(mission.duration)
-    whole = round(length / mission.period)
-    if math.isclose(length, whole * mission.period, rel_tol=1e-9):
-        return whole, 0.0
-    whole = math.floor(length / mission.period)
-    return whole, length - whole * mission.period
+def _shares(missions: Followed, golden: float, max_drop: float) -> Floats:
+    """Of each mission, the share of its times at which the drop is at most ``max_drop``."""
+    # Percentages are not exact: a drop that is max_drop must not lose by rounding.
+    within = golden - missions.accuracy <= max_drop + 1e-9
+    return np.asarray(within.mean(axis=1))
 
 
-def _accuracies(golden: float, drops: Sequence[float], confidence: float) -> Interval:
-    low, high = Drops(tuple(drops), golden).normal(confidence)
-    return Interval(golden - high, golden - low)
+def _share(shares: Dict[str, Floats], sure: float) -> Share:
+    one = _of(shares[""])
+    found = Share(float(np.mean(one.values)), one.normal(sure), one.any_law(sure))
+    if not all(shares.get(rate, np.zeros(0)).size for rate in ("low", "high")):
+        return found
+    # Each end is wrong with a quarter of what the confidence leaves, the rate with half of it.
+    each = (1.0 + sure) / 2.0
+    low, high = _of(shares["high"]).any_law(each).low, _of(shares["low"]).any_law(each).high
+    return Share(found.mean, found.normal, found.any_law, low, high)
 
 
-def _share(shares: Sequence[float], confidence: float) -> Interval:
-    low, high = Drops(tuple(100.0 * share for share in shares), 100.0).normal(confidence)
-    return Interval(low / 100.0, high / 100.0)
+def _of(shares: Floats) -> Differences:
+    return Differences(tuple(shares.tolist()), 0.0, 1.0)
+
+
+def _kept(shares: Floats, availability: float, sure: float) -> Kept:
+    hits, n = int((shares >= availability - 1e-12).sum()), len(shares)
+    lowest = float(shares.min())
+    interval = Interval(*clopper_pearson(hits, n, sure))
+    return Kept(availability, hits / n, interval, lowest, (1.0 - sure) ** (1.0 / n))
+
+
+def _curve(
+    missions: Followed, itinerary: Itinerary, golden: float, sure: float
+) -> Tuple[Moment, ...]:
+    scrubbed = itinerary.period < itinerary.duration and not itinerary.sweeping
+    length = itinerary.period if scrubbed else itinerary.duration
+    since = np.mod(missions.times, length).ravel()
+    part = np.minimum((since / length * itinerary.points).astype(int), itinerary.points - 1)
+    accuracy, found = missions.accuracy.ravel(), []
+    for i in range(itinerary.points):
+        here = Drops(tuple((golden - accuracy[part == i]).tolist()), golden)
+        if not here.values:
+            continue
+        interval = None
+        if len(here.values) > 1:
+            low, high = here.normal(sure)
+            interval = Interval(golden - high, golden - low)
+        middle = (i + 0.5) * length / itinerary.points
+        found.append(Moment(middle, golden - here.mean, interval))
+    return tuple(found)

@@ -45,6 +45,7 @@ class _Side(NamedTuple):
     manifest: Mapping[str, Any]
     population: Optional[Population]
     images: Optional[int]
+    bits: int
     golden: float
     values: Dict[float, Dict[int, float]]
     ends: Dict[float, Interval]
@@ -84,7 +85,7 @@ def _side(folder: Path, architecture: int) -> _Side:
         means = before - chance * (before - at.metric(architecture))
         values[ber] = dict(zip(at.number.tolist(), means.tolist()))
         ends[ber] = Interval(before - chance * before, before + chance * (100.0 - before))
-    return _Side(manifest, population, golden.images, before, values, ends)
+    return _Side(manifest, population, golden.images, golden.bits, before, values, ends)
 
 
 def _differing(first: _Side, second: _Side) -> List[str]:
@@ -94,6 +95,7 @@ def _differing(first: _Side, second: _Side) -> List[str]:
     pairs += [(key, mine.get(key), theirs.get(key)) for key in _SAME]
     if one["widths"] != other["widths"]:
         pairs.append(("bit widths", *_told(one["widths"], other["widths"])))
+    pairs.append(("words", *_words(first, second)))
     pairs.append(("sampling", _sampling(first.population), _sampling(second.population)))
     if "mbu" in (mine["mode"], theirs["mode"]):
         # With check bits among them, cells have other neighbours.
@@ -105,6 +107,18 @@ def _differing(first: _Side, second: _Side) -> List[str]:
         # What one protection leaves is dangerous, and another does not.
         differ = [("drawn given", _units(first.population), _units(second.population))]
     return [f"{name}: {a} / {b}" for name, a, b in differ]
+
+
+def _words(first: _Side, second: _Side) -> Tuple[str, str]:
+    """Of the first site that has another number in the one; of folders that do not say, stored
+    bits."""
+    one, other = first.manifest["words"], second.manifest["words"]
+    if not one or not other:
+        return f"{first.bits:,} stored bits", f"{second.bits:,} stored bits"
+    for site in one.keys() & other.keys():
+        if one[site] != other[site]:
+            return f"{one[site]:,} in {site}", f"{other[site]:,}"
+    return "", ""
 
 
 def _sampling(population: Optional[Population]) -> str:

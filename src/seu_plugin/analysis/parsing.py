@@ -25,7 +25,10 @@ _ALWAYS = frozenset(
         *("outcomes", "ran", "seconds"),
     )
 )
-_SOMETIMES = frozenset(("residual", "corrected", "detected", "struck", "images", *RARE))
+_OF_MISSIONS = ("moment", "rate")
+_SOMETIMES = frozenset(
+    ("residual", "corrected", "detected", "struck", "images", *_OF_MISSIONS, *RARE)
+)
 _NONE_TYPE = type(None)
 
 
@@ -154,13 +157,17 @@ def _trials(columns: Dict[str, List[Any]]) -> Tuple[Tuple[Trial, ...], List[int]
     _types(exhaustive, bool)
     _counts(placed)
     _counts(bit, True)
+    moment, rate = (columns.get(name, [None] * len(ber)) for name in _OF_MISSIONS)
+    _counts(moment, True)
+    _check({*rate} <= {None, "low", "high"})
     groups: Dict[Tuple[Any, ...], int] = {}
-    group = [groups.setdefault(k, len(groups)) for k in zip(ber, site, bit, placed, exhaustive)]
+    keys = zip(ber, site, bit, placed, exhaustive, moment, rate)
+    group = [groups.setdefault(key, len(groups)) for key in keys]
     trials = [Trial(0, *key) for key in groups]
     _check(all(t.ber is None or 0.0 < t.ber <= 1.0 for t in trials))
     # An id ends with the number, except for that of the golden run.
     before = [Trial(1, *key).id[:-1] for key in groups]
-    golden = groups.get((None, None, None, 0, False), -1)
+    golden = groups.get((None, None, None, 0, False, None, None), -1)
     ids = [f"{before[g]}{n}" if n or g != golden else Trial(0).id for g, n in zip(group, number)]
     _check(ids == columns["id"])
     return tuple(trials), group, _counts(number)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, BinaryIO, Dict, Iterator, List, Optional, Set, Tuple
+from typing import Annotated, BinaryIO, Dict, Iterator, List, Literal, Optional, Set, Tuple
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr, ValidationError
 
@@ -63,11 +63,13 @@ class _Row(_Strict):
     right: Optional[Tuple[StrictStr, ...]] = None
     changed: Optional[Tuple[StrictStr, ...]] = None
     wrong_to_wrong: Optional[Tuple[Count, ...]] = None
+    moment: Optional[Count] = None
+    rate: Optional[Literal["low", "high"]] = None
 
     def result(self) -> TrialResult:
         values = dict(self.__dict__)
         key, outcomes = values.pop("id"), values.pop("outcomes")
-        names = ("number", "ber", "site", "bit", "placed", "exhaustive")
+        names = ("number", "ber", "site", "bit", "placed", "exhaustive", "moment", "rate")
         trial = Trial(*(values.pop(name) for name in names))
         if trial.id != key:
             raise ConfigError(f"the row with id {key!r} describes trial {trial.id!r}")

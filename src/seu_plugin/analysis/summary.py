@@ -8,6 +8,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tup
 import numpy as np
 
 from ..errors import ConfigError
+from ..faults.itinerary import Itinerary
 from ..faults.population import Population
 from ..faults.upset_rate import UpsetRate
 from ..settings.campaign import CampaignSettings
@@ -17,7 +18,7 @@ from .curve import CurvePoint, curve
 from .drops import Drops, drops_of
 from .images import golden_interval, golden_scores, intervals, two_way_by_ber
 from .intervals import Interval, clopper_pearson, sample_size
-from .mission import MissionSummary, mission_summary
+from .mission import MissionSummary, followed, mission_summary
 from .strata import is_exhaustive
 from .threshold import Threshold, estimate, evidence
 from .times import RateSummary, each_confidence, rate_summary
@@ -91,10 +92,12 @@ def summarize(
     strata: Mapping[str, int],
     rate: Optional[UpsetRate] = None,
     population: Optional[Population] = None,
+    itinerary: Optional[Itinerary] = None,
+    seed: int = 0,
 ) -> Summary:
     """Tables of a campaign; ``strata`` are the words of each stratum by name; ``rate`` the
     physical one, where there is one; ``population`` the memory whose trials were drawn given that
-    something may be read wrong, None of plain ones.
+    something may be read wrong, None of plain ones; ``itinerary`` and ``seed`` those of missions.
 
     The order of ``results`` does not matter. Raises ConfigError if there is no trial.
     """
@@ -103,7 +106,8 @@ def summarize(
     rows = Rows.of(results)
     by_ber = rows.by_ber()
     by_stratum: Dict[str, List[TrialResult]] = {}
-    for result in sorted(rows.where(np.isnan(rows.ber)), key=lambda r: r.trial.number):
+    of_strata = np.isnan(rows.ber) & (rows.moment < 0)
+    for result in sorted(rows.where(of_strata), key=lambda r: r.trial.number):
         name = stratum(result.trial.site, result.trial.bit)
         if name in strata and _in_plan(result.trial, strata[name], campaign):
             by_stratum.setdefault(name, []).append(result)
@@ -126,13 +130,9 @@ def summarize(
             points = curves[-1] if at == sure else curve(rows, *of, at, campaign.tolerance)
             known = evidence(drops, at, points, intervals(two_ways, drops, at))
             found.append(estimate(known, campaign.max_drop or 0.0, at))
-        if campaign.mission is not None and campaign.ber is not None:
-            numbered = {
-                ber: dict(zip(by_ber[ber].number.tolist(), one.values))
-                for ber, one in drops.items()
-            }
-            asked = (campaign.mission, campaign.ber, before, numbered, campaign.confidence)
-            mission = mission_summary(*asked, campaign.max_drop, architecture)
+        if itinerary is not None:
+            there = followed(rows, itinerary, seed, architecture)
+            mission = mission_summary(there, itinerary, before, campaign, architecture)
             missions += [] if mission is None else [mission]
     return Summary(
         golden.metrics,

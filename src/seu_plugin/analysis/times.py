@@ -8,9 +8,8 @@ from typing import Any, List, Mapping, Optional, Tuple
 from pydantic import ValidationError
 
 from ..errors import ConfigError
-from ..faults.mechanisms import relaxation_of
 from ..faults.rates import UNITS, Rate, duration, upsets_per_bit
-from ..faults.upset_rate import UpsetRate
+from ..faults.upset_rate import UpsetRate, relaxation_of
 from ..settings.campaign import CampaignSettings
 from .intervals import Interval
 from .threshold import Threshold
@@ -96,7 +95,8 @@ def rate_of(manifest: Mapping[str, Any], plan: CampaignSettings) -> Optional[Ups
             raise ConfigError(str(error)) from None
     if plan.mission is None or not plan.ber:
         return None
-    often = upsets_per_bit(plan.ber[0], relaxation) / plan.mission.times[0]
+    first = plan.mission.period / plan.mission.points
+    often = upsets_per_bit(plan.ber[0], relaxation) / first
     return UpsetRate(often, relaxation)
 
 

@@ -16,7 +16,8 @@ class Trial:
 
     Of the BER fault model: ``ber`` and the number of the draw. Of a stratum of a sensitivity
     study: ``site`` and ``bit`` (None: any), how many upsets are ``placed`` there, and the number
-    of the draw (``exhaustive``: of the word).
+    of the draw (``exhaustive``: of the word). Of a mission: its number, at which ``moment`` it is
+    looked at, and at which end of the ``rate``'s interval (None: as measured).
     """
 
     number: int
@@ -25,15 +26,21 @@ class Trial:
     bit: Optional[int] = None
     placed: int = 0
     exhaustive: bool = False
+    moment: Optional[int] = None
+    rate: Optional[str] = None
 
     @property
     def id(self) -> str:
         """As in ``trials.jsonl``: ``golden``, ``0.001:7``, ``layer1.0.conv1#3:7`` (with ``x2`` for
-        two upsets), ``layer1.0.conv1#3:word7`` where every word is tried."""
+        two upsets), ``layer1.0.conv1#3:word7`` where every word is tried; ``mission@3:7``, at the
+        higher rate ``mission high@3:7``."""
         if self == Trial(0):
             return GOLDEN
         if self.ber is not None:
             return f"{self.ber!r}:{self.number}"
+        if self.moment is not None:
+            rate = f" {self.rate}" if self.rate else ""
+            return f"mission{rate}@{self.moment}:{self.number}"
         several = f"x{self.placed}" if self.placed > 1 else ""
         number = f"word{self.number}" if self.exhaustive else self.number
         return f"{stratum(self.site, self.bit)}{several}:{number}"
@@ -102,7 +109,11 @@ class TrialResult:
         for name in ("residual", "corrected", "detected", "digest", *_LATER):
             if row[name] is None:  # not protected; not the golden run; drawn plainly
                 del row[name]
-        return {"id": self.trial.id, **row.pop("trial"), **row}
+        trial = row.pop("trial")
+        for name in ("moment", "rate"):  # of missions alone
+            if trial[name] is None:
+                del trial[name]
+        return {"id": self.trial.id, **trial, **row}
 
 
 #: Of rows that earlier versions did not write.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+import warnings
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import torch
@@ -13,20 +14,22 @@ from rfquant_hooks.contract import PhaseOutcome
 
 from ..analysis.strata import place_trial
 from ..analysis.trials import Trial, TrialResult
-from ..errors import ConfigError, InjectionError
-from ..faults.conditional import ConditionalMemory
+from ..errors import ConfigError, InjectionError, SeuWarning
 from ..faults.fault_list import Fault
+from ..faults.site_memory import SiteMemory
 from ..injection.devices import check_ranks_agree, on_every_rank
+from ..injection.fit import check_at
 from ..injection.injector import FaultInjector
 from ..injection.reuse import Reuse
 from ..quantizers.names import unwrap
 from ..settings.injection import InjectionSettings
 from .correctness import Changed, Correctness, Images
+from .draws import Draws, Struck
 from .host_data import HostData
 from .outcomes import GoldenDigest, OutputRecorder, Recorded, check_metrics, compare
 from .reuse_check import Ran, ReuseCheck
-from .run_state import Calibrations, RunState
-from .sampling import conditional_memory
+from .run_state import Calibrations, RunState, check_observers
+from .sampling import site_memories
 from .stored import Stored
 
 Run = Callable[[], PhaseOutcome]
@@ -37,11 +40,9 @@ class Evaluation:
 
     BatchNorm is calibrated once, by the golden run, unless ``bn_calibration`` is ``faulty``;
     quantized weights are kept from trial to trial; a trial that reads everything right
-    takes the golden result without a run. Trials at a BER are drawn given that something may be
-    read wrong, unless there is a reason ``why_plain`` (:func:`.sampling.plain_because`). With
-    ``reuse`` a trial computes only what its upsets change; ``data`` is what the host reads, which
-    trials may be given again. Use as a context manager: afterwards the
-    model is as a clean run left it.
+    takes the golden result without a run. ``draws`` says what a trial is given. With ``reuse`` a
+    trial computes only what its upsets change; ``data`` is what the host reads, which trials may be
+    given again. Use as a context manager: afterwards the model is as a clean run left it.
     """
 
     def __init__(
@@ -50,10 +51,10 @@ class Evaluation:
         run: Run,
         settings: InjectionSettings,
         outcomes: bool = True,
-        why_plain: Optional[str] = "not asked for",
         correctness: Optional[Correctness] = None,
         reuse: Optional[Reuse] = None,
         data: Optional[HostData] = None,
+        draws: Optional[Draws] = None,
     ) -> None:
         self.model = model
         self._run = run
@@ -66,14 +67,14 @@ class Evaluation:
         self._outputs: Optional[Recorded] = None
         self.data = data or HostData()
         self.images = Images(correctness or Correctness())
-        self.why_plain = why_plain
-        self.conditional: Optional[ConditionalMemory] = None
+        self.draws = draws or Draws("not asked for")
         self._before: Optional[RunState] = None
         self._after: Optional[RunState] = None
         self.widths: Dict[str, List[int]] = {}
         self.golden_outcome: Optional[PhaseOutcome] = None
 
     def __enter__(self) -> Evaluation:
+        check_observers(self.model)
         self.model_digest = digest_of(self.model)
         self.injector.enable(widths_set_later=True, reuse=self.reuse)
         return self
@@ -99,6 +100,8 @@ class Evaluation:
         self._watch_nothing()
         self._after = RunState(self.model)
         self.widths = self.injector.clean_widths()
+        with self.injector.suspended():
+            check_at(self.injector.sites, self.widths)
         self.injector.observe(self._recorder)
         self.injector.keep_step_sizes()
         if not outcome.metrics:
@@ -107,12 +110,14 @@ class Evaluation:
         unused = [name for name, widths in self.widths.items() if not widths]
         if len(unused) == len(self.widths):
             raise InjectionError("campaign: not one forward passed through a selected site")
+        if unused:
+            told = f"no forward passed through {', '.join(unused)}: they are not upset"
+            warnings.warn(f"campaign: {told}", SeuWarning, stacklevel=2)
         if self._recorder is not None:
             self._outputs = self._recorder.taken()
         self.golden_outcome = outcome
         right = self.images.begin(outcome, self._outputs)
-        if self.why_plain is None:
-            self._condition()
+        self.draws.begin(self._memories, self._is_static(), self.seed)
         return TrialResult(
             Trial(0),
             tuple(outcome.metrics),
@@ -124,18 +129,9 @@ class Evaluation:
             right=right,
         )
 
-    def _condition(self) -> None:
-        """Draw conditionally from now on, or say why not."""
+    def _memories(self) -> List[SiteMemory]:
         words = {site.name: site.words for site in self.injector.sites}
-        if not self._is_static():
-            self.why_plain = "layers are in train mode: each forward has a map of its own"
-            return
-        try:
-            made = conditional_memory(self.widths, words, self.injector.settings, self.seed)
-        except ConfigError as error:
-            self.why_plain = str(error)
-        else:
-            self.conditional = made
+        return site_memories(self.widths, words, self.injector.settings)
 
     @property
     def stored(self) -> Stored:
@@ -148,16 +144,10 @@ class Evaluation:
         golden = self.golden_outcome
         if golden is None or self._before is None:
             raise InjectionError("a trial needs the golden run first")
-        struck: Optional[Tuple[Tuple[int, int], ...]] = None
+        struck: Struck = None
         given: Tuple[Any, ...]
-        if trial.ber is not None:
-            # Where it is certain that something is dangerous, plain trials are of the same law.
-            if self.conditional is not None and self.conditional.population.chance(trial.ber) < 1.0:
-                drawn = self.conditional.draw(trial.ber, trial.number)
-                struck = tuple((units, cells) for units, cells in drawn.struck)
-                given = (trial.number, 0.0, drawn.maps)
-            else:
-                given = (trial.number, trial.ber)
+        if trial.ber is not None or trial.moment is not None:
+            given, struck = self.draws.given(trial)
             self.injector.start_trial(*given)
             unread = self._nothing_wrong() if self._is_static() else None
             if unread is not None:

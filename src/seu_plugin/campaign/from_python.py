@@ -18,6 +18,7 @@ from ..report.tables import closing_lines, print_tables
 from ..settings.injection import InjectionSettings
 from ..settings.section import SECTION, parse_section
 from .correctness import Scored
+from .draws import Draws
 from .evaluation import Evaluation
 from .returned import check_percent, outcome_of
 from .reused import reuse_of
@@ -84,9 +85,9 @@ class Campaign:
 
     def _run(self) -> Optional[Summary]:
         settings, campaign = self.section, self.campaign
-        why_plain = plain_because(settings, campaign)
-        asked = (campaign.outcomes, why_plain, Scored(), reuse_of(campaign))
-        with Evaluation(self.model, self._outcome, settings, *asked) as evaluation:
+        draws = Draws(plain_because(settings, campaign), settings.itinerary)
+        asked = (campaign.outcomes, Scored(), reuse_of(campaign))
+        with Evaluation(self.model, self._outcome, settings, *asked, draws=draws) as evaluation:
             golden = evaluation.golden()
             assert evaluation.golden_outcome is not None
             check_percent(evaluation.golden_outcome)

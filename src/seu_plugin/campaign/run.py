@@ -20,6 +20,7 @@ from ..analysis.strata import strata, stratum_trials
 from ..analysis.summary import Summary, check_struck
 from ..analysis.trials import Trial, TrialResult, same, stratum
 from ..errors import InjectionError, SeuError
+from ..faults.itinerary import Itinerary
 from ..injection.devices import on_every_rank, rank
 from ..report.files import write_report
 from ..settings.campaign import CampaignSettings, Sensitivity
@@ -75,7 +76,9 @@ class CampaignRun:
     def identity(self) -> Dict[str, Any]:
         """What must agree for two results to belong together; after the golden run."""
         return {
-            "section": section_identity(self.evaluation.injector.settings, self.campaign),
+            "section": section_identity(
+                self.evaluation.injector.settings, self.campaign, self.evaluation.draws.itinerary
+            ),
             "seed": self.evaluation.seed,
             "widths": self.evaluation.widths,
             "model": self.evaluation.model_digest,
@@ -95,11 +98,11 @@ class CampaignRun:
         if self.campaign.sensitivity is not None:
             for name, stored in self.strata.items():  # what does not fit costs no trial
                 stratum_trials(name, stored, self.campaign.sensitivity)
-        conditional = self.evaluation.conditional
+        conditional = self.evaluation.draws.conditional
         if conditional is not None:
             check_bers(conditional, self.bers)
         elif self.campaign.sampling == "conditional" and self.bers:
-            self._say(f"trials are drawn plainly: {self.evaluation.why_plain}")
+            self._say(f"trials are drawn plainly: {self.evaluation.draws.why_plain}")
         population = None if conditional is None else conditional.population
         highest = highest_ber(self.evaluation.injector.settings)
         extra, bits = self.evaluation.stored.extra_bits, self.evaluation.stored.bits
@@ -117,7 +120,7 @@ class CampaignRun:
                 CampaignProgress(self._say, quiet=rank() != 0) as progress,
             ):
                 plan = (self.campaign, self.bers, self.strata, golden, results, population, highest)
-                for batch in batches(*plan):
+                for batch in batches(*plan, self.evaluation.draws.itinerary):
                     missing = [trial for trial in batch.trials if trial.id not in results]
                     progress.begin(batch.title, len(missing))
                     for result in (engine or self._here)(missing):
@@ -191,8 +194,11 @@ class CampaignRun:
             "plan": plan.model_dump(mode="json"),
             "strata": self.strata,
             "adapters": dict(evaluation.injector.sites.adapters),
+            "words": {site.name: site.words for site in evaluation.injector.sites},
             "extra_bits": self.evaluation.stored.extra_bits,
-            **described(evaluation.conditional, evaluation.why_plain, evaluation.images.why),
+            **described(
+                evaluation.draws.conditional, evaluation.draws.why_plain, evaluation.images.why
+            ),
             "versions": {
                 "seu-plugin": __version__,
                 "torch": torch.__version__,
@@ -243,7 +249,11 @@ def _percent(result: TrialResult) -> str:
     return ", ".join(f"{metric:.4f} %" for metric in result.metrics)
 
 
-def section_identity(settings: InjectionSettings, campaign: CampaignSettings) -> Dict[str, Any]:
+def section_identity(
+    settings: InjectionSettings,
+    campaign: CampaignSettings,
+    itinerary: Optional[Itinerary] = None,
+) -> Dict[str, Any]:
     """The settings that decide what a trial gives, for the manifest."""
     dumped = settings.model_dump(mode="json", include=set(_IDENTITY))
     for name in _ALSO:  # left out where they say what they said before they were there
@@ -252,6 +262,8 @@ def section_identity(settings: InjectionSettings, campaign: CampaignSettings) ->
             dumped[name] = settings.model_dump(mode="json", include={name})[name]
     if plain_because(settings, campaign) is None:  # folders without it were drawn plainly
         dumped["sampling"] = "conditional"
+    if itinerary is not None:
+        dumped["mission"] = itinerary.document()
     return {**dumped, "outcomes": campaign.outcomes}
 
 

@@ -13,7 +13,8 @@ from torch import nn
 
 from rfquant_hooks.contract import PhaseOutcome
 
-from ..errors import InjectionError
+from ..errors import ConfigError, InjectionError
+from ..quantizers.names import named_modules
 
 
 class CpuGenerators:
@@ -90,6 +91,18 @@ class RunState:
         with torch.no_grad():
             for buffer, value in self._buffers:
                 buffer.copy_(value)
+
+
+def check_observers(model: nn.Module) -> None:
+    """Raise ConfigError if fake quantization still learns its ranges, as torch.ao's does after
+    ``prepare_qat`` and ``eval()``: each run would change the model for the next one."""
+    for name, module in named_modules(model):
+        learns = module._buffers.get("observer_enabled")
+        if learns is not None and bool(learns.any()):
+            raise ConfigError(
+                f"campaign: {name} still observes, so that each run changes the model: call "
+                "model.apply(torch.ao.quantization.disable_observer) first"
+            )
 
 
 class Calibrations:

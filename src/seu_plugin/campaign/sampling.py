@@ -24,24 +24,21 @@ def plain_because(settings: InjectionSettings, campaign: CampaignSettings) -> Op
         return f"targets are {', '.join(settings.targets)}"
     if settings.persistence == "per_forward":
         return "persistence is per_forward: each forward has a map of its own"
-    if campaign.mission is not None:
-        return "a mission follows one memory through all of its BERs"
     return None
 
 
-def conditional_memory(
+def site_memories(
     widths: Mapping[str, Sequence[int]],
     words: Mapping[str, int],
     settings: FaultSettings,
-    seed: int,
-) -> ConditionalMemory:
-    """The memory of all sites that were used. Raises ConfigError for one of several widths."""
+) -> List[SiteMemory]:
+    """The memories of all sites that were used. Raises ConfigError for one of several widths."""
     memories: List[SiteMemory] = []
     for name, used in widths.items():
         if len(used) > 1:
             raise ConfigError(f"site {name} is used at several widths")
         memories += [SiteMemory(name, words[name], width, settings) for width in used]
-    return ConditionalMemory(memories, seed)
+    return memories
 
 
 def described(

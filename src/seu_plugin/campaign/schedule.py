@@ -18,6 +18,7 @@ from ..analysis.strata import stratum_trials
 from ..analysis.threshold import evidence
 from ..analysis.threshold_search import HIGHEST, MOST, next_bers
 from ..analysis.trials import Trial, TrialResult, grid
+from ..faults.itinerary import Itinerary
 from ..faults.population import Population
 from ..settings.campaign import CampaignSettings
 
@@ -35,11 +36,12 @@ def batches(
     results: Mapping[str, TrialResult],
     population: Optional[Population] = None,
     highest: float = HIGHEST,
+    itinerary: Optional[Itinerary] = None,
 ) -> Iterator[Batch]:
     """The batches in order; ``results`` (by trial id) must hold all of a batch, but for other
     shards' trials, when the next one is asked for. ``population``: the
     memory that trials are drawn conditionally of, None of plain ones; ``highest``: BER of the
-    search."""
+    search; ``itinerary``: of the missions to follow."""
     n = campaign.trials
     counts = dict.fromkeys(bers, n)
     seen = _Seen(golden, results, population, golden_scores(golden), {})
@@ -52,6 +54,14 @@ def batches(
                 break
             counts = wanted
             yield Batch("until the margin", more)
+    if itinerary is not None:
+        missions = [
+            Trial(number, moment=moment, rate=rate or None)
+            for rate in itinerary.rates
+            for number in range(n)
+            for moment in range(itinerary.points)
+        ]
+        yield Batch("missions", _part(missions, campaign))
     if campaign.searches_threshold:
         for architecture in range(len(golden.metrics)):
             most = len(counts) + MOST

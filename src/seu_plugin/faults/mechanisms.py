@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import accumulate
-from typing import Any, Dict, List, Literal, Mapping, Optional, Protocol, Tuple, Union
+from typing import Dict, List, Literal, Mapping, Optional, Protocol, Tuple, Union
 
 import numpy as np
 import numpy.typing as npt
@@ -226,12 +226,18 @@ class Clusters:
         return max(array.rows, height)
 
     def upset(
-        self, events: Ints, streams: Streams, purpose: str, array: Array
+        self,
+        events: Ints,
+        streams: Streams,
+        purpose: str,
+        array: Array,
+        numbers: Optional[Ints] = None,
     ) -> Tuple[Ints, Ints]:
-        """Memory words and bits that flip under events that begin at these cells."""
+        """Memory words and bits that flip under events that begin at these cells, distinct ones
+        unless the events have ``numbers``."""
         array_rows = self._rows(array)
         key = streams.of(f"cluster sizes in {purpose}" if purpose else "cluster sizes").word()
-        sizes = self._sizes(mixed(key, events))
+        sizes = self._sizes(mixed(key, events if numbers is None else numbers))
         row, column = np.divmod(events, array.row_cells)
         rows: List[Ints] = []
         columns: List[Ints] = []
@@ -271,27 +277,6 @@ def _below(share: float, key: int, struck: FaultMap, width: int) -> Masks:
         below = ~mixed(key, struck.index * width + bit) < np.uint64(limit)
         masks |= below.astype(np.int32) << np.int32(bit)
     return masks
-
-
-def relaxation(mode: str, rates: AsymmetricRates, clusters: Optional[ClusterSettings]) -> float:
-    """s in BER = (1 - exp(-s * lambda * t)) / s: at which rate, in units of lambda, upsets drive a
-    cell towards its final law. 2 where it flips to and fro alike; the sum of both factors where
-    the directions differ; 1 where it is stuck for good; of clusters, 2 for each event."""
-    if mode == "stuck_at":
-        return 1.0
-    if mode == "asymmetric":
-        return rates.zero_to_one + rates.one_to_zero
-    return 2.0 if clusters is None or mode != "mbu" else 2.0 / clusters.mean
-
-
-def relaxation_of(section: Mapping[str, Any]) -> float:
-    """:func:`relaxation` of a section's keys as written. Raises ValidationError for bad ones."""
-    clusters = section.get("mbu")
-    return relaxation(
-        section.get("mode", "ber"),
-        AsymmetricRates.model_validate(section.get("asymmetric") or {}),
-        None if clusters is None else ClusterSettings.model_validate(clusters),
-    )
 
 
 def too_large(settings: ClusterSettings, array: Array) -> bool:

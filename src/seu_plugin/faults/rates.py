@@ -3,7 +3,7 @@
 Upsets of one bit are a Poisson process of rate lambda. After a time t the bit is wrong if their
 number is odd: BER = (1 - exp(-2 * lambda * t)) / 2. Cells that another fault model upsets return
 to the right value at another rate: BER = (1 - exp(-s * lambda * t)) / s, with the ``relaxation`` s
-of :func:`~seu_plugin.faults.mechanisms.relaxation`. A rate is stated, or counted in a test.
+of :func:`~seu_plugin.faults.upset_rate.relaxation`. A rate is stated, or counted in a test.
 """
 
 from __future__ import annotations

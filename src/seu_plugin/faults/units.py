@@ -12,7 +12,7 @@ from ..fields import selected_bits
 from ..memory.layout import Ints, Packing
 from ..memory.protection import ProtectionRule
 from .blocks import Block
-from .cell_map import CellMap, gathered
+from .cell_map import CellMap, gathered, together
 from .fault_map import FaultMap, popcount
 from .mechanisms import Clusters
 from .population import Kind
@@ -24,12 +24,13 @@ Pairs = List[Tuple[Ints, Ints]]
 
 class Cells:
     """Struck cells of a site: (code, bit) of each copy of the codes, (memory word, bit) of check
-    bits, and where events begin in each block."""
+    bits, and where events begin in each block, with their numbers if one may begin twice at one."""
 
     def __init__(self) -> None:
         self.copies: Tuple[Pairs, Pairs, Pairs] = ([], [], [])
         self.check: Pairs = []
         self.events: Dict[str, Ints] = {}
+        self.numbers: Dict[str, Ints] = {}
 
 
 class Region(Protocol):
@@ -144,6 +145,7 @@ def read(memory: SiteMemory, cells: Cells, streams: Streams) -> ReadMap:
                         streams,
                         block.purpose,
                         block.array,
+                        cells.numbers.get(block.purpose),
                     )
                 )
                 for block in memory.blocks
@@ -157,6 +159,20 @@ def read(memory: SiteMemory, cells: Cells, streams: Streams) -> ReadMap:
     check_bits = 0 if code is None else code.check_bits
     check: CellMap = model.marked(_gathered(cells.check), check_bits, streams, "check bits")
     return memory.under(copies, check)
+
+
+def read_directed(memory: SiteMemory, up: Cells, down: Cells) -> ReadMap:
+    """The same where it is known to which value each cell was struck: to 1, or to 0."""
+    copies = [_directed(one, other) for one, other in zip(up.copies, down.copies)]
+    return memory.under(copies, _directed(up.check, down.check))
+
+
+def _directed(up: Pairs, down: Pairs) -> CellMap:
+    one, other = _gathered(up), _gathered(down)
+    return together(
+        CellMap(one.index, one.mask, np.zeros_like(one.mask)),
+        CellMap(other.index, np.zeros_like(other.mask), other.mask),
+    )
 
 
 def _gathered(pairs: Pairs) -> FaultMap:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Mapping, Optional, Tuple
 
 from .counted import Counted
-from .mechanisms import ClusterSettings, relaxation_of
+from .mechanisms import AsymmetricRates, ClusterSettings
 from .rates import Rate, ber_after, seconds
 
 
@@ -14,7 +14,7 @@ from .rates import Rate, ber_after, seconds
 class UpsetRate:
     """``per_bit_second``: upsets of a bit and second. ``size``: upsets of each event ``counted``,
     1 unless these are clusters, whose sizes are taken as known. ``relaxation``: that of the fault
-    model (:func:`~seu_plugin.faults.mechanisms.relaxation`). ``exposure`` in seconds."""
+    model (:func:`relaxation`). ``exposure`` in seconds."""
 
     per_bit_second: float
     relaxation: float = 2.0
@@ -67,3 +67,24 @@ class UpsetRate:
         low, high = ends or (self.per_bit_second,) * 2
         rates = [rate for rate in (low, self.per_bit_second, high) if rate > 0.0]
         return tuple(sorted({self.at(rate).ber(time) for rate in rates}))
+
+
+def relaxation(mode: str, rates: AsymmetricRates, clusters: Optional[ClusterSettings]) -> float:
+    """s in BER = (1 - exp(-s * lambda * t)) / s: at which rate, in units of lambda, upsets drive a
+    cell towards its final law. 2 where it flips to and fro alike; the sum of both factors where
+    the directions differ; 1 where it is stuck for good; of clusters, 2 for each event."""
+    if mode == "stuck_at":
+        return 1.0
+    if mode == "asymmetric":
+        return rates.zero_to_one + rates.one_to_zero
+    return 2.0 if clusters is None or mode != "mbu" else 2.0 / clusters.mean
+
+
+def relaxation_of(section: Mapping[str, Any]) -> float:
+    """:func:`relaxation` of a section's keys as written. Raises ValidationError for bad ones."""
+    clusters = section.get("mbu")
+    return relaxation(
+        section.get("mode", "ber"),
+        AsymmetricRates.model_validate(section.get("asymmetric") or {}),
+        None if clusters is None else ClusterSettings.model_validate(clusters),
+    )

@@ -21,6 +21,7 @@ from ..analysis.results import check_folder
 from ..analysis.summary import Summary
 from ..campaign.cores import Shares, available, shared_out, threads_asked
 from ..campaign.correctness import Correctness, Labelled
+from ..campaign.draws import Draws
 from ..campaign.evaluation import Evaluation
 from ..campaign.host_data import HostData
 from ..campaign.pool import Worker, WorkerPool
@@ -141,7 +142,7 @@ class HostCampaign:
                 return run()
 
         settings = self.section.model_copy(update={"seed": self._seed(folder)})
-        why_plain = plain_because(settings, self.campaign)
+        draws = Draws(plain_because(settings, self.campaign), self.section.itinerary)
         runs_trials = not self.parallel or self._pipe is not None
         reuse = reuse_of(self.campaign, runs_trials, self._shares.workers)
         store = None if reuse is None else partial(store_in, folder, reuse)
@@ -149,7 +150,7 @@ class HostCampaign:
         images = self._correctness
         if images is None and phase.data is not None and phase.read_labels is not None:
             images = Labelled(data, phase.read_labels)
-        asked = (self.campaign.outcomes, why_plain, images, reuse, data)
+        asked = (self.campaign.outcomes, images, reuse, data, draws)
         evaluation = Evaluation(phase.model, run_quietly, settings, *asked)
         self._evaluation = evaluation
         try:
@@ -273,7 +274,8 @@ def check_output(folder: Path, section: FaultInjectionSection) -> None:
         raise ConfigError(text if text.startswith("output") else f"output: {text}") from error
     if (folder / MANIFEST).exists():
         assert section.campaign is not None
-        identity: Any = {"section": section_identity(section, section.campaign)}
+        asked = (section, section.campaign, section.itinerary)
+        identity: Any = {"section": section_identity(*asked)}
         if section.seed is not None:
             identity["seed"] = section.seed
         shard = section.campaign.shard or "0/1"

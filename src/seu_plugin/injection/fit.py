@@ -28,12 +28,32 @@ def check_memory(sites: Sequence[Site], settings: InjectionSettings) -> None:
                 f"site {site.name!r}: {site.words:,} words of {width} bits; a site must be "
                 "smaller than 2**32 bits"
             )
-        SiteMemory(site.name, site.words, width, settings)
+        rule = SiteMemory(site.name, site.words, width, settings).rule
+        if rule is not None and rule.on_detected == "zero":
+            _check_zero(site)
         stored += site.words * bin(selected_bits(settings.bits, width)).count("1")
     if settings.mode == "exact_count" and settings.upsets > stored:
         raise ConfigError(
             f"upsets: is {settings.upsets:,}, but the selected sites have {stored:,} bits"
         )
+
+
+def _check_zero(site: Site) -> None:
+    """Raise ConfigError where the weight 0 is not code 0, which a detected word would read as."""
+    width = None if site.width_changes or site.floats else site.width_if_set
+    zero = None if width is None else site.grid(width).zero_point
+    if zero is not None and bool((zero != 0).any()):
+        raise ConfigError(
+            f"protection.on_detected: zero reads as code 0, and weight 0 of site {site.name!r} is "
+            "another code (its grid has a zero point): allowed there are reload, keep"
+        )
+
+
+def check_at(sites: Sequence[Site], widths: Mapping[str, Sequence[int]]) -> None:
+    """Raise SiteError for codes that cannot be read at a width that was set after ``enable``."""
+    for site in sites:
+        for width in widths[site.name] if site.width_changes else ():
+            site.check(width)
 
 
 def check_given(sites: Sequence[Site], given: Mapping[str, Given]) -> None:

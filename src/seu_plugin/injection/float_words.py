@@ -18,7 +18,7 @@ from ..faults.fault_map import FaultMap, popcount
 from ..faults.seeding import Stream, Streams
 from ..faults.site_memory import ReadMap, SiteMemory
 from ..quantizers.contract import Site, StepWords
-from ..quantizers.names import clean_name
+from ..quantizers.names import named_modules
 from .forward_state import ForwardState
 from .statistics import Counter, SiteStatistics
 
@@ -168,9 +168,8 @@ def replaced(words: List[ExposedWords], part: Optional[int] = None) -> Iterator[
 def batch_norm_words(model: nn.Module, state: ForwardState) -> Dict[nn.Module, List[ExposedWords]]:
     """Weight, bias and running statistics of every BatchNorm. Raises SiteError if there is none."""
     found: Dict[nn.Module, List[ExposedWords]] = {}
-    for path, module in model.named_modules():
+    for name, module in named_modules(model):
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            name = clean_name(path)
             found[module] = [
                 ExposedWords(f"{name}.{tensor}", module, tensor, state, eval_only)
                 for tensor, eval_only in _BATCH_NORM.items()

@@ -156,10 +156,10 @@ class FaultInjector:
         """
         if self._enabled is not None:
             return self
-        for exposed in self._exposed:
-            width = None if widths_set_later else exposed.site.width
+        for site in (exposed.site for exposed in self._exposed):
+            width = None if widths_set_later and site.width_changes else site.width
             if width is not None:
-                exposed.site.check(width)
+                site.check(width)
         check_memory(self.sites, self.settings)
         check_listed(self.model, self.sites, self.settings)  # widths may be others now
         self._state.reset()

@@ -20,7 +20,7 @@ from .forward_state import ForwardState
 from .forwards import Hold, TakenForward
 from .other_targets import OtherTargets
 from .reuse import Reuse
-from .stores import in_store
+from .stores import check_backward, in_store
 
 
 def take_over(
@@ -130,7 +130,9 @@ class _LayerForward(TakenForward):
     def _computed(self, *args: Any, **kwargs: Any) -> Any:
         exposed = self._exposed
         with exposed.inside_layer(), in_store(exposed), in_floats(exposed), replaced(self._words):
-            return self.original(*args, **kwargs)
+            result = self.original(*args, **kwargs)
+        check_backward(exposed.site, (*args, *kwargs.values()), result)
+        return result
 
 
 class _UnitForward(TakenForward):

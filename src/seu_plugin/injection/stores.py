@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from functools import partial
-from typing import Callable, Iterator, Tuple
+from typing import Any, Callable, Iterable, Iterator, Tuple
 
 import torch
 
-from ..quantizers.contract import Store, StoreOfWords
+from ..errors import InjectionError
+from ..quantizers.contract import Site, Store, StoreOfWords
 from .exposure import ExposedSite
 from .placement import PlacedMap, PlacedMasks
 
@@ -38,6 +39,32 @@ def in_store(exposed: ExposedSite) -> Iterator[None]:
         yield
     finally:
         write(clean)
+
+
+def check_backward(site: Site, inputs: Iterable[Any], output: Any) -> None:
+    """After a forward of a layer with a store: gradients through ``output`` are an error where a
+    function of Python may look at the store again for them. torch's own keep what they need, and
+    notice if it was written to."""
+    if site.store is None or not isinstance(output, torch.Tensor) or not output.requires_grad:
+        return
+    seen = {getattr(one, "grad_fn", None) for one in inputs} | {None}
+    left = [output.grad_fn]
+    while left:
+        node = left.pop()
+        if node in seen:
+            continue
+        if isinstance(node, torch.autograd.function.BackwardCFunction):
+            output.register_hook(partial(_refused, site.name))
+            return
+        seen.add(node)
+        left += [] if node is None else [one for one, _ in node.next_functions]
+
+
+def _refused(name: str, gradient: torch.Tensor) -> None:
+    raise InjectionError(
+        f"site {name!r}: its integers were put back after the forward, and its autograd.Function "
+        "may compute gradients from them, of the network without upsets: exclude it to train"
+    )
 
 
 def _words_of(store: Store, placed: PlacedMap) -> Tuple[Read, Write]:

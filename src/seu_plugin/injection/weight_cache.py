@@ -18,6 +18,8 @@ PROBES = 32
 #: Tensors of the quantizer up to this size are compared as a whole, for the same reason.
 SMALL = 64
 _PLAIN = (int, float, str, type(None))
+#: Plain attributes of a quantizer, switches and bounds, that decide what it gives.
+_STATES = {bool, int, float, str}
 
 
 class KeptWeight:
@@ -88,6 +90,7 @@ class WeightCache:
             (args[1:], tuple(sorted(kwargs.items()))),
             tuple((id(t), t.data_ptr(), t._version, t.dtype, t.device, t.shape) for t in tensors),
             (self._site.layer.training, quantizer.training),
+            tuple(v for v in vars(quantizer).values() if type(v) in _STATES),
             (graded, torch.is_inference_mode_enabled(), autocast_state(weight.device.type)),
         )
 

@@ -28,7 +28,7 @@ class WordReader(Reader):
         as ``stored``."""
         words = stored_words(stored)
         if placed.effect is not None:
-            flips = placed.wrong_on_device(words.to(placed.codes_on, torch.int32))
+            flips = placed.wrong_on_device(_unsigned(words.to(placed.codes_on)))
         elif placed.flips is not None:
             flips = placed.flips
         else:
@@ -40,7 +40,12 @@ class WordReader(Reader):
         return read
 
     def _held(self, clean: torch.Tensor, placed: PlacedMap, grid: Grid) -> torch.Tensor:
-        return stored_words(placed.read(clean)).to(torch.int32)
+        return _unsigned(stored_words(placed.read(clean)))
+
+
+def _unsigned(words: torch.Tensor) -> torch.Tensor:
+    """As int32, without bits that a word of 16 does not have: a sign would fill them."""
+    return words.to(torch.int32) & 0xFFFF if words.dtype is torch.int16 else words
 
 
 def stored_words(values: torch.Tensor) -> torch.Tensor:

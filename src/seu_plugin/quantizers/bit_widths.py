@@ -22,7 +22,7 @@ from ..errors import BitWidthError, ConfigError, did_you_mean
 from ..fields import shown
 from ..files import read_json
 from .adapters.rfquant import is_quantized
-from .names import clean_name
+from .names import named_modules
 
 PathLike = Union[str, "Path"]
 #: Bytes that a bit-width file may have.
@@ -153,14 +153,14 @@ def dynamic_layers(model: nn.Module) -> List[DynamicLayer]:
     an architecture's entries: util/mpq.py, sample_one_mixed_policy)."""
     found: List[DynamicLayer] = []
     waiting = False
-    for name, module in model.named_modules():
+    for name, module in named_modules(model):
         if is_quantized(module):
             if getattr(module, "fixed_bits", None) is None:
-                found.append(DynamicLayer(clean_name(name), module))
+                found.append(DynamicLayer(name, module))
                 waiting = True
         elif waiting and hasattr(module, "switch_bn"):
             last = found[-1]
-            found[-1] = DynamicLayer(last.name, last.module, module, clean_name(name))
+            found[-1] = DynamicLayer(last.name, last.module, module, name)
             waiting = False
     return found
 

@@ -27,7 +27,7 @@ from torch import nn
 
 from ..errors import SiteError
 from .grid import Grid, check_axis, check_holds, check_numbers
-from .names import site_name
+from .names import check_name, named_modules
 
 #: Of pluggy, and the group of entry points.
 PROJECT = "seu"
@@ -137,6 +137,10 @@ class Site(Protocol):
         """The largest width that it may be used at."""
 
     @property
+    def width_changes(self) -> bool:
+        """Whether the code that runs the model may set another width before each forward."""
+
+    @property
     def signed(self) -> bool:
         """Whether codes go below 0."""
 
@@ -217,6 +221,10 @@ class LayerSite:
         return self.width_if_set or 16
 
     @property
+    def width_changes(self) -> bool:
+        return False
+
+    @property
     def signed(self) -> bool:
         return True
 
@@ -277,6 +285,6 @@ class LayerSite:
 
 def layers(model: nn.Module, known: Callable[[nn.Module], bool]) -> Iterator[Tuple[str, nn.Module]]:
     """The modules of ``model`` that are ``known``, by the names that their sites have."""
-    for name, module in model.named_modules():
+    for name, module in named_modules(model):
         if known(module):
-            yield site_name(name), module
+            yield check_name(name), module

@@ -11,7 +11,7 @@ from torch import nn
 
 from ..errors import SiteError
 from .contract import Site, hookimpl
-from .names import clean_name, site_name
+from .names import check_name, named_modules
 from .packed import BitStore, nibbles
 from .stores import StoreSite
 
@@ -33,12 +33,11 @@ class StoredCodes:
     @hookimpl
     def seu_sites(self, model: nn.Module) -> Sequence[Site]:
         found: List[Site] = []
-        for name, layer in model.named_modules():
+        for name, layer in named_modules(model):
             tensors = {**layer._parameters, **layer._buffers}
             for key in (key for key, tensor in tensors.items() if tensor is not None):
-                path = clean_name(f"{name}.{key}" if name else key)
-                if fnmatchcase(path, self.pattern):
-                    found.append(DescribedSite(site_name(name), layer, None, key, self.describe))
+                if fnmatchcase(f"{name}.{key}" if name else key, self.pattern):
+                    found.append(DescribedSite(check_name(name), layer, None, key, self.describe))
         return found
 
 

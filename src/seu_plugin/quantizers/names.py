@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Iterator, Tuple
 
 from torch import nn
 
@@ -17,21 +18,19 @@ _INSIDE = set(_WRAPPERS) - {"module"}
 _OF_STREAMS = re.compile(r"\s|#")
 
 
-def clean_name(name: str) -> str:
-    """A dotted path without the wrappers in it: maps do not depend on them."""
-    parts = name.split(".")
-    while len(parts) > 1 and parts[0] in _WRAPPERS:
-        del parts[0]
-    return ".".join(part for part in parts if part not in _INSIDE)
+def named_modules(model: nn.Module) -> Iterator[Tuple[str, nn.Module]]:
+    """The modules inside a model's wrappers, by dotted paths without wrappers in them: maps do not
+    depend on these."""
+    for path, module in unwrap(model).named_modules():
+        yield ".".join(part for part in path.split(".") if part not in _INSIDE), module
 
 
-def site_name(name: str) -> str:
-    """The name of the site at a dotted path. Raises SiteError for one that could be mistaken for
-    a stream of another purpose ("copy 1 of conv1")."""
-    found = clean_name(name)
-    if _OF_STREAMS.search(found):
-        raise SiteError(f"layer {found!r}: a site's name must have no blanks and no '#'")
-    return found
+def check_name(name: str) -> str:
+    """``name``, of a site. Raises SiteError for one that could be mistaken for a stream of another
+    purpose ("copy 1 of conv1")."""
+    if _OF_STREAMS.search(name):
+        raise SiteError(f"layer {name!r}: a site's name must have no blanks and no '#'")
+    return name
 
 
 def unwrap(model: nn.Module) -> nn.Module:

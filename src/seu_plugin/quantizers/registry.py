@@ -19,7 +19,7 @@ from ..errors import ConfigError, SeuError, SiteError, did_you_mean
 from . import contract
 from .adapters import brevitas, lsq_net, plain_float, rfquant, torch_ao, torchao
 from .contract import PROJECT, Site
-from .names import clean_name, site_name
+from .names import check_name, named_modules
 
 _MEMBERS = [name for name in vars(Site) if not name.startswith("_")]
 _NOT_THERE = object()
@@ -75,7 +75,7 @@ def found_by(model: nn.Module, only: Optional[str] = None) -> List[Tuple[str, Si
             f"quantizer: must be one of {', '.join(names)}; received {only!r}"
             f"{did_you_mean(only, names)}"
         )
-    paths = {module: clean_name(name) for name, module in model.named_modules()}
+    paths = {module: name for name, module in named_modules(model)}
     owners: Dict[nn.Module, Tuple[str, Site]] = {}
     for adapter in asked():
         for site in _sites_of(adapter, model):
@@ -126,4 +126,4 @@ def _check_site(adapter: str, site: Any, paths: Dict[nn.Module, str]) -> None:
         raise SiteError(f"adapter {adapter!r}: site {site.name!r} has a layer of another model")
     if site.name != path:
         raise SiteError(f"adapter {adapter!r}: the site of layer {path!r} is named {site.name!r}")
-    site_name(path)
+    check_name(path)

@@ -93,28 +93,31 @@ def ber_curve(summary: Summary, results: Sequence[TrialResult], architecture: in
 
 
 def mission_curve(mission: MissionSummary, golden: float) -> bytes:
-    """Top-1 accuracy against mission time, over the first periods between scrubs."""
-    figure, axes = _figure(7.0, 3.2)
-    unit = next(u for u in reversed(list(UNITS)) if mission.period >= UNITS[u] or u == "s")
-    times = [0.0, *(time / UNITS[unit] for time in mission.times)]
-    means = [golden, *mission.accuracy]
-    lows, highs = ([golden, *(i[end] for i in mission.interval)] for end in (0, 1))
-    shown = min(mission.scrubs + 1, 4)
-    for n in range(shown):
-        start = n * mission.period / UNITS[unit]
-        here = [start + time for time in times]
-        axes.fill_between(here, lows, highs, color=_MEAN, alpha=0.2, linewidth=0)
-        label = "mean over fault maps" if n == 0 else None
-        axes.plot(here, means, "o-", ms=3, color=_MEAN, label=label)
-        if n:
-            axes.axvline(start, color=_GOLDEN, lw=0.8, ls="--", label="scrub" if n == 1 else None)
+    """Top-1 accuracy against the time since a scrub (or, of sweeping and without one, against the
+    mission's): missions one by one, and their mean with its interval."""
+    figure, axes = _figure(7.0, 3.4)
+    since = bool(mission.scrubs) and not mission.sweeping
+    length = mission.period if since else mission.duration
+    unit = next(u for u in reversed(list(UNITS)) if length >= UNITS[u] or u == "s")
+    label: Optional[str] = f"{len(mission.paths)} of {mission.missions} missions"
+    for times, accuracies in mission.paths:
+        at = sorted((time % length / UNITS[unit], one) for time, one in zip(times, accuracies))
+        style = "." if since else ".-"  # moments of different periods are of different upsets
+        axes.plot(*zip(*at), style, color=_GOLDEN, ms=3, lw=0.6, alpha=0.3, label=label)
+        label = None
+    known = [one for one in mission.curve if one.interval is not None]
+    here = [one.time / UNITS[unit] for one in known]
+    ends = [one.interval for one in known if one.interval is not None]
+    axes.fill_between(
+        here, [i.low for i in ends], [i.high for i in ends], color=_MEAN, alpha=0.25, linewidth=0
+    )
+    axes.plot(here, [one.accuracy for one in known], "o-", ms=4, color=_MEAN, label="mean")
     axes.axhline(golden, color=_GOLDEN, lw=1, ls=":", label=f"golden run, {golden:.2f} %")
     if mission.max_drop is not None:
         label = f"{mission.max_drop:g}-point drop"
         axes.axhline(golden - mission.max_drop, color=_THRESHOLD, lw=1, label=label)
-    axes.set_xlim(right=min(shown * mission.period, mission.duration) / UNITS[unit] * 1.03)
-    periods = f"first {shown} of {mission.scrubs + 1} periods" if mission.scrubs else "no scrub"
-    axes.set_xlabel(f"mission time, {unit} ({periods})")
+    axes.set_xlim(0.0, length / UNITS[unit] * 1.01)
+    axes.set_xlabel(f"time since the last scrub, {unit}" if since else f"mission time, {unit}")
     axes.set_ylabel("top-1 accuracy, %")
     axes.grid(alpha=0.25)
     axes.legend(fontsize=8, ncol=4, loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False)

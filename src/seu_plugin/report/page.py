@@ -109,7 +109,10 @@ def _setup(manifest: Mapping[str, Any]) -> Mapping[str, str]:
         "fault model": json.dumps(identity.get("section", {})),
         "plan": json.dumps(manifest.get("plan", {})),
         "quantizers (sites)": counted_names(manifest.get("adapters", {}).values()),
-        "bit widths": ", ".join(f"{name} {'/'.join(map(str, w))}" for name, w in widths.items()),
+        "bit widths": ", ".join(f"{n} {'/'.join(map(str, w))}" for n, w in widths.items() if w),
+        "sites that no forward passed through": ", ".join(
+            n for n, used in widths.items() if not used
+        ),
         "weights (SHA-256)": identity.get("model"),
         "campaign (SHA-256)": manifest.get("campaign_hash"),
     }

@@ -10,6 +10,7 @@ from pydantic import Field, StrictBool, StrictInt, StrictStr, field_validator, m
 
 from ..faults.rates import checked_time, seconds
 from ..fields import Frozen, OneOrMany, SizeWithUnit, integer, memory_size, number
+from .mission import Mission
 
 #: BERs of a campaign that names none, and no ``ber`` beside it.
 GRID = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
@@ -91,39 +92,6 @@ class Sensitivity(Frozen):
         return value
 
 
-class Mission(Frozen):
-    """Accuracy against time, with upsets that add up until memory is scrubbed."""
-
-    duration: StrictStr = Field(description="of the mission, with its unit: s, min, h, d, y")
-    scrub_interval: Optional[StrictStr] = Field(
-        None, description="time from one rewriting of the memory to the next; null: never"
-    )
-    points: StrictInt = Field(
-        8, ge=2, le=1000, description="times between two scrubs at which accuracy is evaluated"
-    )
-
-    _time = field_validator("duration", "scrub_interval", mode="before")(checked_time)
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Mission:
-        if self.period > seconds(self.duration):
-            raise ValueError(
-                f"scrub_interval ({self.scrub_interval}) is longer than the mission "
-                f"({self.duration})"
-            )
-        return self
-
-    @property
-    def period(self) -> float:
-        """Seconds over which upsets add up."""
-        return seconds(self.scrub_interval or self.duration)
-
-    @property
-    def times(self) -> Tuple[float, ...]:
-        """Seconds since the last scrub at which accuracy is evaluated, 0 left out."""
-        return tuple(self.period * i / self.points for i in range(1, self.points + 1))
-
-
 class RayResources(Frozen):
     """What a Ray worker takes."""
 
@@ -142,7 +110,7 @@ class CampaignSettings(Frozen):
     ber: Optional[Annotated[Tuple[float, ...], OneOrMany()]] = Field(
         None,
         description="grid of BERs; null: the section's ber (of a counted rate, with those at the "
-        "ends of its interval), or else 1e-6 ... 1e-2",
+        "ends of its interval), of a mission those just before a scrub, or else 1e-6 ... 1e-2",
     )
     trials: StrictInt = Field(20, ge=2, le=MOST, description="trials (fault maps) for each BER")
     sampling: Literal["conditional", "plain"] = Field(
@@ -185,7 +153,7 @@ class CampaignSettings(Frozen):
     )
     mission: Optional[Mission] = Field(
         None,
-        description="in place of ber: the BERs that rate makes between scrubs of a mission",
+        description="accuracy against the time of a mission, at the section's rate",
     )
     output: StrictStr = Field("results/seu", min_length=1, description="folder of the results")
     engine: Literal["local", "ray"] = Field("local", description="where trials run")
@@ -267,6 +235,9 @@ class CampaignSettings(Frozen):
 
     @model_validator(mode="after")
     def _agree(self) -> CampaignSettings:
+        asked = None if self.mission is None else self.mission.requirement
+        if asked is not None and self.available_drop is None:
+            raise ValueError("mission.requirement needs max_drop, its own or the campaign's")
         if self.shard is not None and self.until is not None:
             raise ValueError(
                 "until cannot be combined with shard, which sees only a part of the trials"
@@ -276,6 +247,12 @@ class CampaignSettings(Frozen):
                 f"until.max_trials ({self.until.max_trials}) is less than trials ({self.trials})"
             )
         return self
+
+    @property
+    def available_drop(self) -> Optional[float]:
+        """Percentage points up to which a mission's network is available."""
+        asked = None if self.mission is None else self.mission.requirement
+        return self.max_drop if asked is None or asked.max_drop is None else asked.max_drop
 
     @property
     def part(self) -> Tuple[int, int]:

@@ -21,10 +21,10 @@ from ..faults.mechanisms import (
     PLACED,
     AsymmetricRates,
     ClusterSettings,
-    relaxation,
 )
 from ..faults.rates import Rate
 from ..faults.seeding import SEED_LIMIT
+from ..faults.upset_rate import relaxation
 from ..fields import (
     BitSelection,
     Frozen,
@@ -240,7 +240,7 @@ class InjectionSettings(Frozen):
 
     @property
     def relaxation(self) -> float:
-        """How a physical rate makes a BER: :func:`~seu_plugin.faults.mechanisms.relaxation`."""
+        """How a physical rate makes a BER: :func:`~seu_plugin.faults.upset_rate.relaxation`."""
         return relaxation(self.mode, self.asymmetric, self.mbu)
 
     @property

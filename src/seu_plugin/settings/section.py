@@ -16,12 +16,14 @@ from pydantic import (
 )
 
 from ..errors import ConfigError, did_you_mean
+from ..faults.itinerary import Itinerary
 from ..faults.mechanisms import PLACED
 from ..faults.upset_rate import UpsetRate
 from ..fields import Frozen, said, shown
 from .ber_schedule import BerSchedule
 from .campaign import GRID, CampaignSettings
 from .injection import InjectionSettings, check_rates
+from .missions import check_mission, environments, itinerary
 from .place import SECTION as SECTION
 
 Settings = TypeVar("Settings", bound="InjectionSettings")
@@ -104,36 +106,11 @@ class FaultInjectionSection(InjectionSettings):
                 "campaign.sensitivity is for rates; mode exact_count measures the "
                 "drop per upset of the whole memory"
             )
-        if campaign.mission is not None and (self.rate is None or campaign.ber is not None):
-            raise ValueError("campaign.mission needs rate, which makes its BERs, and no ber")
         if campaign.mission is not None:
-            self._check_mission()
+            check_mission(self, campaign.mission)
         for ber in self.grid:
             check_rates(self.mode, self.asymmetric, ber)
         return self
-
-    def _check_mission(self) -> None:
-        bers, limit = self.grid, min(1.0, 1.0 / self.relaxation)
-        if not all(0.0 < ber < limit for ber in bers) or len(set(bers)) != len(bers):
-            raise ValueError(
-                f"campaign.mission: its times must have distinct BERs above 0 and below {limit:g}; "
-                f"with this rate they are {bers[0]:g} ... {bers[-1]:g}"
-            )
-        if self.mode == "stuck_at":
-            raise ValueError("campaign.mission: a scrub does not mend a cell of mode stuck_at")
-        if self.persistence == "per_forward":
-            raise ValueError(
-                "campaign.mission: upsets stay from scrub to scrub; persistence is per_forward"
-            )
-        if "activations" in self.targets:
-            raise ValueError(
-                "campaign.mission: no memory holds activations from scrub to scrub; "
-                f"targets are {', '.join(self.targets)}"
-            )
-        assert self.rate is not None
-        trained = self.enable_in_training and self.ber_by_epoch is None
-        if self.rate.exposure is None and (trained or self.enable_in_search):
-            raise ValueError("rate.exposure: required for training and search, whose BER it makes")
 
     @model_validator(mode="after")
     def _fits_epochs(self) -> FaultInjectionSection:
@@ -147,20 +124,29 @@ class FaultInjectionSection(InjectionSettings):
 
     @property
     def grid(self) -> Tuple[float, ...]:
-        """The BERs of the campaign: its own, or those of its mission, or else the one of the
-        section (of a counted rate, with those at the ends of its interval), or else 1e-6 ... 1e-2;
-        none in mode exact_count."""
+        """The BERs of the campaign: its own, or those of its mission just before a scrub, or else
+        the one of the section (both, of a counted rate, with those at the ends of its interval), or
+        else 1e-6 ... 1e-2; none in mode exact_count."""
         campaign = self.campaign
         if campaign is None or self.mode == "exact_count":
             return ()
-        if campaign.mission is not None:
-            assert self.upset_rate is not None
-            return tuple(self.upset_rate.ber(time) for time in campaign.mission.times)
         if campaign.ber is not None:
             return campaign.ber
+        if campaign.mission is not None:
+            period, sure = campaign.mission.period, campaign.confidence
+            several = environments(self, campaign.mission)
+            return tuple(sorted({ber for one in several for ber in one.bers(period, sure)}))
         if self.upset_rate is not None and self.upset_rate.exposure is not None:
             return self.upset_rate.bers(self.upset_rate.exposure, campaign.confidence)
         return (self.ber,) if self.ber else GRID
+
+    @property
+    def itinerary(self) -> Optional[Itinerary]:
+        """Of ``campaign.mission``."""
+        campaign = self.campaign
+        if campaign is None or campaign.mission is None:
+            return None
+        return itinerary(self, campaign.mission, campaign.confidence)
 
     @property
     def about(self) -> Dict[str, Any]:

@@ -140,3 +140,29 @@ def test_intervals_hold_whatever_the_two_have_in_common(shared):
 def test_nothing_in_common_is_an_error(campaign):
     with pytest.raises(ConfigError, match="no BER with two common trials"):
         compared(campaign("a"), campaign("b", ber=[1e-2]))
+
+
+def test_layers_of_one_name_and_width_are_not_paired_where_their_sizes_differ(tmp_path):
+    """The same draw means other words in them, though seed, names and widths agree."""
+    import torch
+    from torch import nn
+
+    def campaign_of(hidden):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(4, hidden), nn.Linear(hidden, 3)).eval()
+        images = torch.randn(8, 4)
+        folder = tmp_path / str(hidden)
+        asked = {"ber": [1e-2, 1e-1], "trials": 2, "threshold": "grid", "quantizer": "float"}
+        with torch.no_grad():
+            Campaign(
+                model,
+                lambda: float((model(images) > 0).double().mean()) * 100,
+                seed=1,
+                output=str(folder),
+                **asked,
+            ).run()
+        return folder
+
+    small, large = campaign_of(4), campaign_of(8)
+    assert compared(small, large).differ == ["words: 16 in 0 / 32"]
+    assert compared(small, small).differ == []

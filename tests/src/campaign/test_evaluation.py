@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from torch import nn
 
 import toy
 from rfquant_hooks.contract import PhaseOutcome
@@ -11,7 +12,7 @@ from seu_plugin import FaultInjector
 from seu_plugin.analysis.strata import place_trial
 from seu_plugin.analysis.trials import Outcomes, Trial
 from seu_plugin.campaign.evaluation import Evaluation
-from seu_plugin.errors import ConfigError, InjectionError
+from seu_plugin.errors import ConfigError, InjectionError, SeuWarning, SiteError
 from seu_plugin.settings.section import parse_section
 
 IMAGES = toy.batch(16)
@@ -253,3 +254,51 @@ def test_another_model_has_another_digest(model, work, name):
         model.state_dict()[name].view(-1)[0] += 1e-4
     with Evaluation(model, work, settings()) as evaluation:
         assert evaluation.model_digest != digests[0]
+
+
+class Half(nn.Module):
+    """A network with a layer that no forward uses."""
+
+    def __init__(self):
+        super().__init__()
+        self.used, self.unused = nn.Linear(4, 4), nn.Linear(4, 4)
+
+    def forward(self, x):
+        return self.used(x)
+
+
+def test_a_site_that_no_forward_passes_through_is_told_of():
+    model = Half().eval()
+    run = lambda: PhaseOutcome(model(torch.ones(2, 4)), (50.0,))  # noqa: E731
+    with (
+        Evaluation(model, run, settings(quantizer="float")) as evaluation,
+        pytest.warns(SeuWarning, match="no forward passed through unused: they are not upset"),
+    ):
+        evaluation.golden()
+
+
+def observed():
+    """A network of torch.ao's whose fake quantization learns in every forward, eval mode too."""
+    from torch.ao import quantization as ao
+
+    model = nn.Sequential(nn.Linear(4, 4)).train()
+    model.qconfig = ao.get_default_qat_qconfig("fbgemm")
+    model = ao.prepare_qat(model)
+    model(torch.ones(2, 4))
+    return model.eval()
+
+
+def test_observers_that_still_learn_are_refused_before_any_run():
+    runs = []
+    with pytest.raises(ConfigError, match=r"still observes, .*disable_observer"):
+        Evaluation(observed(), lambda: runs.append(1), settings()).__enter__()
+    assert not runs
+
+
+def test_what_cannot_be_upset_is_refused_before_any_run():
+    from torch.ao import quantization as ao
+
+    model, runs = observed().apply(ao.disable_observer).apply(ao.disable_fake_quant), []
+    with pytest.raises(SiteError, match="switched off"):
+        Evaluation(model, lambda: runs.append(1), settings()).__enter__()
+    assert not runs

@@ -242,10 +242,16 @@ def test_a_single_upset_study_from_python(tmp_path):
 def test_a_mission_from_python(tmp_path):
     mission = {"duration": "30 d", "scrub_interval": "3 d", "points": 3}
     given = {"rate": {"upsets_per_bit_day": 0.01}, "mission": mission, "ber": None}
-    (found,) = campaign(tmp_path, trials=4, threshold="grid", **given).run().missions
-    assert (found.scrubs, found.trials, len(found.times)) == (9, 4, 3)
-    assert found.times[-1] == 3 * 86400.0
-    assert found.bers[-1] == pytest.approx((1 - math.exp(-0.06)) / 2)
+    summary = campaign(tmp_path, trials=4, threshold="grid", **given).run()
+    (found,) = summary.missions
+    assert (found.scrubs, found.missions, found.points) == (9, 4, 3)
+    assert [row.ber for row in summary.bers] == [pytest.approx((1 - math.exp(-0.06)) / 2)]
+    rows = [json.loads(line) for line in (tmp_path / "trials.jsonl").open()]
+    assert [row["id"] for row in rows if "moment" in row][:3] == [
+        "mission@0:0",
+        "mission@1:0",
+        "mission@2:0",
+    ]
     assert (tmp_path / "mission.png").stat().st_size > 5_000
     assert summary_of([tmp_path]).missions == (found,)
 

@@ -107,10 +107,6 @@ def test_the_model_is_as_before(tmp_path):
         ({"mode": "exact_count", "upsets": 3, "campaign": {"max_drop": None}}, "exact_count"),
         ({"campaign": {}, "targets": ["weights", "biases"]}, "targets are weights, biases"),
         ({"campaign": {}, "persistence": "per_forward"}, "per_forward"),
-        (
-            {"campaign": {"mission": {"duration": "60 d"}}, "rate": RATE},
-            "a mission follows one memory",
-        ),
     ],
 )
 def test_what_cannot_be_is_drawn_plainly_and_said(section, told):

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy import stats
 
-from seu_plugin.faults.mechanisms import AsymmetricRates, ClusterSettings, relaxation
+from seu_plugin.faults.mechanisms import AsymmetricRates, ClusterSettings
 from seu_plugin.faults.rates import Rate, ber_after, duration, in_all_units, seconds, upsets_per_bit
+from seu_plugin.faults.upset_rate import relaxation
 
 
 def ber_of(rate):

@@ -250,3 +250,20 @@ def test_settings_that_do_not_fit(settings, message):
 def test_a_plain_model_is_an_error_unless_floats_are_asked_for():
     with pytest.raises(SiteError, match=r"has no quantized layer.* or name quantizer: float"):
         FaultInjector(made()[0], ber=0.1)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_word_of_16_bits_has_no_bit_above_15(dtype):
+    """Also where what is read depends on what is stored, whose sign must not spread."""
+    if dtype is torch.float16 and torch.__version__ < "2":
+        pytest.skip("torch 1 has no float16 linear layer on the CPU")
+    model = torch.nn.Sequential(torch.nn.Linear(16, 64)).to(dtype).eval()
+    guard = {"scheme": "parity", "data_bits": 16, "on_detected": "zero"}
+    injector = FaultInjector(model, ber=0.02, seed=1, quantizer="float", protection=guard)
+    clean = model[0].weight.detach().clone()
+    with injector, torch.no_grad():
+        model(torch.ones(1, 16, dtype=dtype))
+        read = torch.cat([model[0](one) for one in torch.eye(16, dtype=dtype).split(1)])
+        found = injector.faults()
+    assert found and max(fault.bit for fault in found) < 16
+    assert torch.equal(model[0].weight, clean) and read.shape == (16, 64)

@@ -2,13 +2,14 @@
 
 import gc
 import weakref
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 import toy
 from seu_plugin import FaultInjector
-from seu_plugin.injection.weight_cache import PROBES, SMALL, _Probe
+from seu_plugin.injection.weight_cache import PROBES, SMALL, WeightCache, _Probe
 
 
 @pytest.fixture
@@ -261,3 +262,26 @@ def test_channels_last_weights():
 def test_what_is_compared_does_not_grow_with_the_weight():
     for words in (SMALL + 1, 10_000, 10_000_000):
         assert PROBES <= _Probe(torch.zeros(words))._index.numel() < 3 * PROBES
+
+
+class Switched(torch.nn.Module):
+    """A quantizer that a plain attribute tells how many steps to have."""
+
+    def __init__(self):
+        super().__init__()
+        self.levels = 4
+
+    def forward(self, weight):
+        return (weight * self.levels).round() / self.levels
+
+
+def test_a_plain_attribute_of_the_quantizer_makes_another_weight():
+    layer = torch.nn.Linear(2, 2)
+    site = SimpleNamespace(weight=layer.weight, quantizer=Switched(), layer=layer)
+    cache = WeightCache(site)
+    with torch.no_grad():
+        before = cache.key((layer.weight,), {})
+        site.quantizer.levels = 8
+        assert cache.key((layer.weight,), {}) != before
+        site.quantizer.levels = 4
+        assert cache.key((layer.weight,), {}) == before

@@ -9,7 +9,7 @@ from seu_plugin import FaultInjector
 from seu_plugin.errors import SiteError
 from seu_plugin.fields import LayerSelection
 from seu_plugin.quantizers.adapters.rfquant import RFQuantSite
-from seu_plugin.quantizers.names import clean_name, unwrap
+from seu_plugin.quantizers.names import named_modules, unwrap
 from seu_plugin.quantizers.sites import all_sites, select_sites
 
 
@@ -34,12 +34,26 @@ def test_unwrap_finds_the_model():
     assert unwrap(wrapped(wrapped(model))) is model
 
 
-@pytest.mark.parametrize(
-    "dotted,clean",
-    [("module.conv1", "conv1"), ("module._orig_mod.a.b", "a.b"), ("a.module.b", "a.module.b")],
-)
-def test_clean_name(dotted, clean):
-    assert clean_name(dotted) == clean
+class Own(nn.Module):
+    """A network that calls a part of its own as DataParallel does its model."""
+
+    def __init__(self):
+        super().__init__()
+        self.module = nn.Sequential(nn.Linear(4, 4))
+        self.fc = nn.Linear(4, 2)
+        self.module.add_module("fc", nn.Linear(4, 4))
+
+
+@pytest.mark.parametrize("wrap", [lambda model: model, wrapped])
+def test_a_part_of_the_model_may_be_called_module(wrap):
+    found = [site.name for site in all_sites(wrap(Own()), "float")]
+    assert found == ["module.0", "module.fc", "fc"]
+
+
+def test_wrappers_further_in_are_in_no_name():
+    inside = nn.Module()
+    inside._orig_mod = nn.Linear(3, 3)
+    assert [name for name, _ in named_modules(nn.ModuleDict({"a": inside}))] == ["", "a", "a"]
 
 
 def test_globs_select():

@@ -5,7 +5,11 @@ import pytest
 import yaml
 
 from seu_plugin.errors import LONGEST_LINE, ConfigError
+from seu_plugin.faults.counted import garwood
+from seu_plugin.faults.itinerary import Itinerary
 from seu_plugin.settings.section import MOST_LINES, parse_section
+
+DAY = 86400.0
 
 
 def section(text):
@@ -177,7 +181,57 @@ def test_abbreviations_and_capitals_find_their_name(section, hint):
         ),
         ("{ber: 0.1, targets: [bias]}", "targets.0: allowed are .* did you mean 'biases'"),
         ("{ber: 0.1, ber_by_epoch: {shape: constant, start: 0.1}}", "needs enable_in_training"),
-        ("{campaign: {mission: {duration: 1 d}}}", "campaign.mission needs rate"),
+        ("{campaign: {mission: {duration: 1 d}}}", "needs rate, or environments .*neither"),
+        (
+            "{rate: {upsets_per_bit_day: 1.0e-3}, campaign: {mission: {duration: 1 d, "
+            "environments: [{name: a, share: 1, rate: {upsets_per_bit_day: 1.0e-3}}]}}}",
+            "needs rate, or environments with a rate each; received both",
+        ),
+        (
+            "{campaign: {mission: {duration: 1 d, "
+            "environments: [{name: a, share: 0.5, rate: {upsets_per_bit_day: 1.0e-3}}]}}}",
+            "campaign.mission: environments: shares must add up to 1; the sum is 0.5",
+        ),
+        (
+            "{campaign: {mission: {duration: 1 d, environments: [{name: a, share: 1, rate: "
+            "{upsets_per_bit_day: 1.0e-3, exposure: 1 d}}]}}}",
+            "environments.0: rate.exposure: a mission says for how long",
+        ),
+        (
+            "{rate: {upsets_per_bit_day: 1.0e-3}, campaign: {mission: {duration: 1 d, "
+            "scrubbing: sweeping}}}",
+            "scrubbing: sweeping needs scrub_interval",
+        ),
+        (
+            "{rate: {upsets_per_bit_day: 1.0e-3}, campaign: {mission: {duration: 1 d, "
+            "scrubbing: all_at_one}}}",
+            "mission.scrubbing: allowed are all_at_once, sweeping; .* did you mean 'all_at_once'",
+        ),
+        (
+            "{rate: {upsets_per_bit_day: 1.0e-3}, campaign: {mission: {duration: 1 d, "
+            "correct_on_read: 1 s}}}",
+            "correct_on_read needs protection with a code that corrects",
+        ),
+        (
+            "{rate: {upsets_per_bit_day: 1.0e-3}, protection: {scheme: tmr}, campaign: {mission: "
+            "{duration: 1 d, correct_on_read: 2 d}}}",
+            r"correct_on_read \(2 d\) is longer than upsets add up \(1 d\)",
+        ),
+        (
+            "{rate: {upsets_per_bit_day: 1.0e-3}, mode: asymmetric, protection: {scheme: tmr}, "
+            "campaign: {mission: {duration: 1 d, correct_on_read: 2 s}}}",
+            "correct_on_read: is for mode ber; the mode is asymmetric",
+        ),
+        (
+            "{rate: {upsets_per_bit_day: 1.0e-3}, campaign: {max_drop: null, mission: "
+            "{duration: 1 d, requirement: {availability: 0.9}}}}",
+            "mission.requirement needs max_drop",
+        ),
+        (
+            "{rate: {upsets_per_bit_day: 1.0e-3}, campaign: {mission: "
+            "{duration: 1 d, requirement: {availability: 99}}}}",
+            "requirement.availability: .*less than 1",
+        ),
         ("{mode: exact_count, campaign: {ber: 0.1}}", "mode exact_count has a number of upsets"),
         ("{mode: exact_count, campaign: {sensitivity: {}}}", "drop per upset of the whole memory"),
         (
@@ -186,11 +240,11 @@ def test_abbreviations_and_capitals_find_their_name(section, hint):
         ),
         (
             "{rate: {upsets_per_bit_day: 1.0}, campaign: {mission: {duration: 30 d, points: 4}}}",
-            "distinct BERs above 0 and below 0.5",
+            "the BER before a scrub must be above 0 and below 0.5; with this rate it is 0.5",
         ),
         (
             "{rate: {upsets_per_bit_day: 1.0e-300}, campaign: {mission: {duration: 1.0e-30 s}}}",
-            "distinct BERs above 0 and below 0.5",
+            "must be above 0 and below 0.5; with this rate it is 0",
         ),
         (
             "{enable_in_training: true, rate: {upsets_per_bit_day: 1.0e-6}, "
@@ -222,7 +276,7 @@ def test_abbreviations_and_capitals_find_their_name(section, hint):
         (
             "{targets: [weights, activations], rate: {upsets_per_bit_day: 1.0e-3}, campaign: "
             "{mission: {duration: 3 d}}}",
-            "no memory holds activations",
+            "follows the memory of weights; targets are weights, activations",
         ),
         (
             "{mode: mbu, mbu: {sizes: {4: 1}}, rate: {upsets_per_bit_day: 9, exposure: 9 d}}",
@@ -276,7 +330,38 @@ def test_a_mission_makes_the_grid():
     rate = {"upsets_per_bit_day": 1e-3}
     mission = {"duration": "10 d", "scrub_interval": "2 d", "points": 2}
     section = parse_section({"rate": rate, "campaign": {"mission": mission}})
-    assert section.grid == pytest.approx([1e-3, 2e-3], rel=3e-3)
+    assert section.grid == pytest.approx([2e-3], rel=3e-3)
+    assert section.itinerary == Itinerary(
+        10 * DAY, 2 * DAY, 2, {"": ((0.0, pytest.approx(1e-3 / DAY)),)}
+    )
+
+
+def test_a_mission_may_have_a_grid_of_its_own():
+    asked = {"mission": {"duration": "10 d"}, "ber": [1e-5]}
+    section = parse_section({"rate": {"upsets_per_bit_day": 1e-3}, "campaign": asked})
+    assert section.grid == (1e-5,)
+
+
+def test_environments_follow_each_other_with_their_rates():
+    several = [
+        {"name": "quiet", "share": 0.9, "rate": {"upsets_per_bit_day": 1e-6}},
+        {
+            "name": "storm",
+            "share": 0.1,
+            "rate": {"upsets": 4, "device_hours": 24.0, "bits": 1e6},
+        },
+    ]
+    mission = {"duration": "10 d", "scrub_interval": "1 d", "environments": several}
+    section = parse_section({"campaign": {"mission": mission}})
+    found = section.itinerary
+    assert found.rates[""] == (
+        (0.0, pytest.approx(1e-6 / DAY)),
+        (pytest.approx(9 * DAY), pytest.approx(4e-6 / DAY)),
+    )
+    low, high = garwood(4, 0.975)
+    assert found.rates["low"] == (found.rates[""][0], (found.rates[""][1][0], low * 1e-6 / DAY))
+    assert found.rates["high"][1][1] == pytest.approx(high * 1e-6 / DAY)
+    assert len(section.grid) == 4  # before a scrub: of the quiet rate, and of three of the storm's
 
 
 def test_a_counted_rate_makes_a_grid_of_its_interval():

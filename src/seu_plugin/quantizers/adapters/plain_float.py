@@ -11,7 +11,7 @@ from torch import nn
 from ...errors import SiteError
 from ..contract import LayerSite, Site, hookimpl, layers
 from ..grid import Grid
-from ..names import clean_name
+from ..names import named_modules
 
 #: What ``quantizer`` calls it.
 NAME = "float"
@@ -33,10 +33,10 @@ def seu_sites(model: nn.Module) -> List[Site]:
 def _users(model: nn.Module) -> Dict[int, List[Tuple[nn.Module, str]]]:
     """By parameter: the modules that hold it, and their names."""
     users: Dict[int, List[Tuple[nn.Module, str]]] = {}
-    for name, module in model.named_modules():
+    for name, module in named_modules(model):
         for tensor in module._parameters.values():
             if tensor is not None:
-                users.setdefault(id(tensor), []).append((module, clean_name(name)))
+                users.setdefault(id(tensor), []).append((module, name))
     return users
 
 

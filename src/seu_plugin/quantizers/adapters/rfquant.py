@@ -69,6 +69,10 @@ class RFQuantSite(LayerSite):
         return max(offered) if offered else 16
 
     @property
+    def width_changes(self) -> bool:
+        return True
+
+    @property
     def signed(self) -> bool:
         return not getattr(self.quantizer, "all_positive", False)
 
