@@ -5,18 +5,21 @@ Codes are linear: what is decoded depends on which bits of the code word are ups
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import combinations
-from typing import List, Mapping, NamedTuple, Optional, Tuple
+from typing import List, Mapping, NamedTuple, Optional, Tuple, Union
 
 import numpy as np
 import numpy.typing as npt
 
+from .columns import LEXICOGRAPHIC, for_bursts
 from .schemes import NONE, PARITY, SECDED_39_32, SECDED_72_64, TMR
 
 Words = npt.NDArray[np.uint64]
 Checks = npt.NDArray[np.int32]
+#: The name of an order of columns.py, or the columns in order.
+Columns = Union[str, Tuple[int, ...]]
 
 #: What a syndrome tells besides the number of the bit to correct.
 CLEAN, DETECTED = -1, -2
@@ -117,9 +120,17 @@ def _secded_39_32() -> Code:
 SECDED: Mapping[str, Code] = {code.name: code for code in (_secded_72_64(), _secded_39_32())}
 
 
-def code_of(scheme: str, data_bits: int) -> Optional[Code]:
+def code_of(scheme: str, data_bits: int, columns: Columns = LEXICOGRAPHIC) -> Optional[Code]:
     """The code of a memory word under a scheme of schemes.py; None for those that have none,
-    ``none`` and ``tmr``. ``data_bits``: of a parity bit. Raises KeyError for an unknown one."""
+    ``none`` and ``tmr``. ``data_bits``: of a parity bit; ``columns``: of a SECDED word, an order or
+    the columns themselves. Raises KeyError for an unknown one."""
     if scheme == PARITY:
         return parity(data_bits)
-    return None if scheme in (NONE, TMR) else SECDED[scheme]
+    if scheme in (NONE, TMR):
+        return None
+    code = SECDED[scheme]
+    if columns == LEXICOGRAPHIC:
+        return code
+    if isinstance(columns, str):
+        return replace(code, columns=for_bursts(code.columns, code.check_bits))
+    return replace(code, columns=tuple(columns))

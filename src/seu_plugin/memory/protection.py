@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
-from typing import Any, Iterable, Literal, Mapping, Optional, Tuple
+from typing import Any, Dict, Iterable, Literal, Mapping, Optional, Tuple, Union
 
-from pydantic import Field, StrictInt, field_validator, model_validator
+from pydantic import Field, StrictInt, field_validator, model_serializer, model_validator
 
 from ..errors import ConfigError, did_you_mean
-from ..fields import BitSelection, Frozen, LayerSelection, bit_positions, integer, selected_bits
+from ..fields import (
+    BitSelection,
+    Frozen,
+    LayerSelection,
+    bit_positions,
+    integer,
+    selected_bits,
+    shown,
+)
+from .columns import LEXICOGRAPHIC, ORDERS, check_columns
 from .ecc import Code, code_of
 from .layout import MemorySettings, Packing
 from .schemes import SCHEMES
@@ -36,8 +45,28 @@ class ProtectionRule(Frozen):
         32, ge=1, le=64, description="parity: data bits guarded by one parity bit"
     )
 
+    columns: Union[Literal[ORDERS], Tuple[StrictInt, ...]] = Field(  # type: ignore[valid-type]
+        LEXICOGRAPHIC,
+        description="SECDED: the order in which data bits take the columns of the code, which "
+        "decides what neighbouring upsets do: lexicographic, burst (made for them), or the columns "
+        "of one's own code, one for each data bit",
+    )
+
     _positions = field_validator("bits", mode="before")(bit_positions)
     _integer = field_validator("data_bits", mode="before")(integer)
+
+    @field_validator("columns", mode="before")
+    @classmethod
+    def _order(cls, value: Any) -> Any:
+        if value in ORDERS if isinstance(value, str) else isinstance(value, (list, tuple)):
+            several = () if isinstance(value, str) else map(integer, value)
+            if all(isinstance(one, int) and not isinstance(one, bool) for one in several):
+                return value
+        hint = did_you_mean(value, ORDERS) if isinstance(value, str) else ""
+        raise ValueError(
+            f"must be {', '.join(ORDERS)}, or a list of integers, one for each data bit; received "
+            f"{shown(value)}{hint}"
+        )
 
     @model_validator(mode="after")
     def _fits(self) -> ProtectionRule:
@@ -49,12 +78,29 @@ class ProtectionRule(Frozen):
         for key in useless.get(self.scheme, ()):
             if key in self.model_fields_set:
                 raise ValueError(f"{key} has no use with scheme {self.scheme}")
+        if "columns" in self.model_fields_set and not self.scheme.startswith("secded"):
+            raise ValueError(f"columns is for SECDED; received scheme {self.scheme}")
+        if not isinstance(self.columns, str):
+            code = code_of(self.scheme, self.data_bits)
+            assert code is not None
+            try:
+                check_columns(self.columns, code.data_bits, code.check_bits)
+            except ValueError as error:
+                raise ValueError(f"columns: {error}") from None
         return self
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, dump: Any) -> Dict[str, Any]:
+        """Folders from before there was a choice say nothing of it."""
+        found: Dict[str, Any] = dump(self)
+        if found.get("columns") == LEXICOGRAPHIC:
+            del found["columns"]
+        return found
 
     @property
     def code(self) -> Optional[Code]:
         """The code of a memory word; None for ``tmr`` and ``none``."""
-        return code_of(self.scheme, self.data_bits)
+        return code_of(self.scheme, self.data_bits, self.columns)
 
     def protects(self, site: str) -> bool:
         return self.layers.includes(site)

@@ -169,7 +169,7 @@ def test_a_search_by_images_brackets_both_ends_to_the_tolerance():
     _, results = run_with_images(tolerance=0.2)
     golden = TrialResult(Trial(0), (100.0 * RIGHT.mean(),), images=IMAGES, right=(packed(RIGHT),))
     campaign = CampaignSettings(trials=8, tolerance=0.2)
-    summary = summarize(golden, [*results.values()], campaign, {}, 2.0, MEMORY)
+    summary = summarize(golden, [*results.values()], campaign, {}, None, MEMORY)
     (found,) = summary.thresholds
     assert found.two_way and found.two_way_low <= found.ber <= found.two_way_high
     bers = sorted({row.ber for row in summary.bers})
