@@ -38,7 +38,7 @@ class Comparison(NamedTuple):
     differ: List[str]
 
 
-class _Side(NamedTuple):
+class Side(NamedTuple):
     """One campaign. ``values``: mean accuracies of all fault maps in percent, by BER and trial
     number, each in the range that ``ends`` has for its BER."""
 
@@ -55,7 +55,7 @@ def compared(
     first: Path, second: Path, confidence: float = 0.95, architecture: int = 0
 ) -> Comparison:
     """Raises ConfigError if the two have no BER with two common trials."""
-    one, other = (_side(folder, architecture) for folder in (first, second))
+    one, other = (side_of(folder, architecture) for folder in (first, second))
     rows = [_golden(one.golden, other.golden)]
     for ber in sorted(one.values.keys() & other.values.keys()):
         numbers = sorted(one.values[ber].keys() & other.values[ber].keys())
@@ -70,10 +70,11 @@ def compared(
         rows.append(Difference(ber, len(numbers), *means, *intervals))
     if len(rows) < 2:
         raise ConfigError(f"{first} and {second}: have no BER with two common trials")
-    return Comparison(rows, _differing(one, other))
+    return Comparison(rows, differing(one, other))
 
 
-def _side(folder: Path, architecture: int) -> _Side:
+def side_of(folder: Path, architecture: int) -> Side:
+    """Of the campaign in ``folder``. Raises ConfigError if it has no such architecture."""
     manifest, golden, rows = merged([folder])
     if architecture >= len(golden.metrics):
         raise ConfigError(f"{folder}: has no architecture {architecture}")
@@ -85,10 +86,11 @@ def _side(folder: Path, architecture: int) -> _Side:
         means = before - chance * (before - at.metric(architecture))
         values[ber] = dict(zip(at.number.tolist(), means.tolist()))
         ends[ber] = Interval(before - chance * before, before + chance * (100.0 - before))
-    return _Side(manifest, population, golden.images, golden.bits, before, values, ends)
+    return Side(manifest, population, golden.images, golden.bits, before, values, ends)
 
 
-def _differing(first: _Side, second: _Side) -> List[str]:
+def differing(first: Side, second: Side) -> List[str]:
+    """What makes trial n other upsets in the one than in the other, as ``Comparison.differ``."""
     one, other = first.manifest["identity"], second.manifest["identity"]
     mine, theirs = one["section"], other["section"]
     pairs: List[Tuple[str, Any, Any]] = [("seed", one["seed"], other["seed"])]
@@ -109,7 +111,7 @@ def _differing(first: _Side, second: _Side) -> List[str]:
     return [f"{name}: {a} / {b}" for name, a, b in differ]
 
 
-def _words(first: _Side, second: _Side) -> Tuple[str, str]:
+def _words(first: Side, second: Side) -> Tuple[str, str]:
     """Of the first site that has another number in the one; of folders that do not say, stored
     bits."""
     one, other = first.manifest["words"], second.manifest["words"]

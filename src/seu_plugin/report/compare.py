@@ -9,6 +9,7 @@ from rich.table import Table
 
 from ..analysis.intervals import Interval
 from ..analysis.summary import Difference
+from ..analysis.trainings import TrainingsComparison
 from ..errors import ConfigError
 from ..files import write_whole
 from .figures import comparison_curves
@@ -45,6 +46,41 @@ def comparison_table(
         ]
         if golden != 0.0:
             cells.append("-" if is_golden else f"{golden - row.difference:+.2f}")
+        table.add_row(*cells)
+    return table
+
+
+def trainings_table(found: TrainingsComparison, confidence: float) -> Table:
+    """For people."""
+    n, m = found.sizes
+    pairs = f"{n} pairs of trainings" if found.pairs else f"{n} and {m} trainings"
+    maps = "each with fault maps of its own" if found.maps_vary else "all under the same fault maps"
+    told = (
+        f"Sampled: {pairs}, {maps}. Fixed: these images. Near normal (Student's t"
+        f"{'' if found.pairs else ', Welch'}): few trainings say little."
+    )
+    if found.differ:
+        told += f" Differ: {'; '.join(found.differ)}"
+    table = Table(
+        title=f"Second minus first, over {pairs}, with {100 * confidence:g} % intervals of the "
+        "mean difference",
+        title_justify="left",
+        caption=told,
+        caption_justify="left",
+    )
+    names = ["BER", "First % (sd)", "Second % (sd)", "Difference", "Near normal"]
+    for name in names + ["Smallest, largest"] * bool(found.pairs):
+        table.add_column(name, justify="right")
+    for row in found.rows:
+        cells = [
+            "golden" if row.ber == 0.0 else f"{row.ber:.3g}",
+            f"{row.first:.2f} ({row.first_sd:.2f})",
+            f"{row.second:.2f} ({row.second_sd:.2f})",
+            f"{row.difference:+.2f}",
+            _ends(row.interval),
+        ]
+        if row.extremes is not None:
+            cells.append(f"{row.extremes[0]:+.2f}, {row.extremes[1]:+.2f}")
         table.add_row(*cells)
     return table
 
