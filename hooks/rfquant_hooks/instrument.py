@@ -10,10 +10,12 @@ from types import ModuleType
 from typing import Any, Callable, Dict, Iterable, Mapping, Optional
 
 from .contract import BitWidths, PluginError
+from .importing import FAILURES, importing, refuse_script
 from .manager import create_manager
 from .patching import Patches, exists
 from .process_end import ProcessEnd
 from .profiles import RFQUANT, HostProfile, PhaseFunction
+from .reached import Reached
 from .repair import Host
 from .repairs import Repairs
 from .served import ServedModules
@@ -45,8 +47,8 @@ def instrument(
     The session closes when the process exits, if nobody closed it before; a PluginError is then
     shown as one line and the exit code is 2.
 
-    Raises PluginError if the host lacks a module or function of ``profile``, or a parameter of one
-    that is not RFQUANT.
+    Raises PluginError if the host lacks a module or function of ``profile``; for one that is not
+    RFQUANT, also if a parameter is not there, if a module fails to import, or if it is the script.
     """
     global _active
     if _active is None:
@@ -85,6 +87,8 @@ class Instrumentation:
         self._live = False
 
     def apply(self) -> None:
+        main = getattr(sys.modules["__main__"], "__file__", None)
+        refuse_script(self.profile, main, running=True)
         served: Dict[str, str] = {}
         for offer in self.session.manager.hook.rfquant_host_modules():
             served.update(offer)
@@ -107,6 +111,8 @@ class Instrumentation:
                 original = self._function(modules[phase.module], phase.function)
                 self._check_parameters(phase, original)
                 self._wrap(modules[phase.module], phase.function, self._around(phase, repairs))
+        if self.profile is not RFQUANT:
+            self.session.reached = Reached(self.profile)
         self._end = ProcessEnd(self.session)
         self.session.takes_signals = True
 
@@ -126,10 +132,15 @@ class Instrumentation:
 
     def _import_host(self) -> Dict[str, ModuleType]:
         modules: Dict[str, ModuleType] = {}
+        functions = self.profile.functions()
+        # An error in a host that everybody knows is the host's: its traceback says where.
+        failures = (SystemExit,) if self.profile is RFQUANT else FAILURES
         for name, required in self.profile.modules().items():
-            if exists(name):
-                modules[name] = importlib.import_module(name)
-            elif required:
+            key = next(iter(functions[name].values()))
+            with importing(f"profile {self.profile.name!r}: {key}", name, failures):
+                if exists(name):
+                    modules[name] = importlib.import_module(name)
+            if required and name not in modules:
                 raise PluginError(
                     f"host {self.profile.name!r} has no module {name!r} on the import path: "
                     "give rfquant-run the host's main.py, or run from the host's folder"
@@ -175,8 +186,12 @@ class Instrumentation:
             def wrapper(*args: Any, **kwargs: Any) -> Any:
                 if not self._live:
                     return original(*args, **kwargs)
-                with repairs.while_reading():
-                    config = original(*args, **kwargs)
+                try:
+                    with repairs.while_reading():
+                        config = original(*args, **kwargs)
+                except SystemExit:  # after --help, say
+                    self.session.expects_no_run()
+                    raise
                 repairs.check_settings(config)
                 self.session.configure(config)
                 repairs.after_config(config)

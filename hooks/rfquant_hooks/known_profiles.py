@@ -6,6 +6,7 @@ from importlib.metadata import EntryPoint, distributions
 from typing import Dict, List
 
 from .contract import PluginError
+from .importing import FAILURES, in_a_line
 from .profile_file import ENDINGS, read_profile
 from .profiles import RFQUANT, HostProfile
 from .spelling import did_you_mean, shown
@@ -49,8 +50,10 @@ def _loaded(entry: EntryPoint) -> HostProfile:
     place = f"profile {entry.name!r}: {entry.value} (entry point of group {GROUP})"
     try:
         found = entry.load()
-    except (ImportError, AttributeError) as error:
-        raise PluginError(f"{place}: cannot be loaded: {error}") from error
+    except PluginError as error:
+        raise PluginError(f"{place}: {error}") from None
+    except FAILURES as error:
+        raise PluginError(f"{place}: cannot be loaded: {in_a_line(error)}") from error
     if not isinstance(found, HostProfile):
         raise PluginError(f"{place}: must be a HostProfile; received {shown(found)}")
     return found

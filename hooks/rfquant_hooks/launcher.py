@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from .contract import PluginError, Stopped
+from .importing import refuse_script
 from .instrument import instrument, uninstrument
 from .known_profiles import find_profile
 from .manager import create_manager
@@ -222,6 +223,7 @@ def launch(
             without_cuda = _without_cuda(undo) if cpu else None
             # Here, with the host's folder on the path: the profile may name its functions.
             chosen = RFQUANT if profile is None else find_profile(profile)
+            refuse_script(chosen, script)
             session = instrument(chosen, plugins, blocked, repairs=repairs, options=options)
             if without_cuda is not None:
                 without_cuda.place_host()

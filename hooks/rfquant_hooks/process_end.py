@@ -13,6 +13,10 @@ from typing import Optional, Type
 from .contract import PluginError, Stopped
 from .session import Session
 
+#: Loaded once a process was started anew and not forked. Such a one runs the two lines itself, and
+#: cannot note here that it came to the profile's functions.
+_ANEW = {f"multiprocessing.popen_{way}" for way in ("spawn_posix", "spawn_win32", "forkserver")}
+
 
 class ProcessEnd:
     """Closes a session at the end of the process, and lets a mistake decide the exit code."""
@@ -47,6 +51,8 @@ class ProcessEnd:
         if isinstance(self._error, Stopped):
             code = self._error.exit_code
         told = False
+        if not _ANEW.isdisjoint(sys.modules):
+            self._session.expects_no_run()
         try:
             self._session.close(self._error)
             told = True

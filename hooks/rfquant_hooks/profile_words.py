@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Callable, List, Mapping, Optional, Tuple
 
 from .contract import BitWidths, PluginError
+from .importing import importing
 from .patching import exists
 from .profiles import (
     as_predefined_architectures,
@@ -83,7 +84,7 @@ class Accuracies:
             if any(isinstance(one, (str, bytes, bool)) for one in several):
                 raise TypeError
             return tuple(float(one) for one in several)
-        except (TypeError, ValueError, RuntimeError):  # of several elements, say
+        except (TypeError, ValueError, RuntimeError, OverflowError):  # of several elements, say
             raise PluginError(
                 f"{self.place}: must give a number, or a list of numbers; received {shown(found)}"
             ) from None
@@ -120,7 +121,7 @@ def _element(place: str, value: Any) -> Optional[Element]:
 
 
 def _imported(place: str, value: Any, words: Any) -> Callable[..., Any]:
-    """The function ``module:function``."""
+    """The function ``module:function``. Raises PluginError if the module cannot be imported."""
     where = split(value)
     if where is None:
         position = "" if words is POLICIES else "a position (0, 1, ...), "
@@ -129,9 +130,10 @@ def _imported(place: str, value: Any, words: Any) -> Callable[..., Any]:
             f"{shown(value)}{did_you_mean(value, words) if isinstance(value, str) else ''}"
         )
     module, function = where
-    if not exists(module):
-        raise PluginError(f"{place}: {value}: there is no module {module!r} on the import path")
-    held = vars(importlib.import_module(module))
+    with importing(f"{place}: {value}", module):
+        if not exists(module):
+            raise PluginError(f"{place}: {value}: there is no module {module!r} on the import path")
+        held = vars(importlib.import_module(module))
     found: Optional[Callable[..., Any]] = held.get(function)
     if not callable(found):
         hint = did_you_mean(function, [name for name, one in held.items() if callable(one)])

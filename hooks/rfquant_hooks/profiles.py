@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Callable, List, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 from .contract import BitWidths, PluginError
 from .spelling import did_you_mean
@@ -22,7 +22,7 @@ def top1_per_architecture(value: Any) -> Tuple[float, ...]:
         return ()
     try:
         return tuple(float(v) for v in value)
-    except (TypeError, ValueError):  # a fork that returns something else has no metrics here
+    except (TypeError, ValueError, OverflowError):  # a fork's own values are no metrics here
         return ()
 
 
@@ -107,6 +107,16 @@ class HostProfile:
         found = {place[0]: True for place in (self.read_config, self.build_model) if place}
         for phase in self.phases:
             found[phase.module] = phase.required or found.get(phase.module, False)
+        return found
+
+    def functions(self) -> Mapping[str, Mapping[str, str]]:
+        """By module, its functions that are named here, with the key or the phase of each."""
+        found: Dict[str, Dict[str, str]] = {name: {} for name in self.modules()}
+        for key, place in (("read_config", self.read_config), ("build_model", self.build_model)):
+            if place is not None:
+                found[place[0]][place[1]] = key
+        for phase in self.phases:
+            found[phase.module][phase.function] = phase.phase
         return found
 
 

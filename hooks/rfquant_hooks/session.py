@@ -12,6 +12,7 @@ import pluggy
 from .contract import Phase, PhaseOutcome, PluginError, Stopped, setting
 from .manager import check_pending
 from .profiles import PhaseFunction
+from .reached import Reached
 from .spelling import did_you_mean
 from .stops import Termination, stop_of
 
@@ -35,6 +36,8 @@ class Session:
         self._phase: Optional[Phase] = None
         #: Whether SIGTERM ends the run as Ctrl-C does: for whoever shows a stop in one line.
         self.takes_signals = False
+        #: Notes whether plugins were shown a configuration, if a run without is a mistake.
+        self.reached: Optional[Reached] = None
         self._termination = Termination()
         weakref.finalize(self, self._termination.off).atexit = False
 
@@ -48,6 +51,8 @@ class Session:
             )
             check_pending(self.manager)
             self._configured = True
+            if self.reached is not None:
+                self.reached.note()
             if self.takes_signals and self.at_work:
                 self._termination.on()
 
@@ -63,6 +68,10 @@ class Session:
         """What to say of Ctrl-C or SIGTERM in place of a traceback; None: it is another error, or
         one of a host on its own."""
         return stop_of(error) if self.at_work or isinstance(error, Stopped) else None
+
+    def expects_no_run(self) -> None:
+        """The host was started for something else than a run: no configuration is no mistake."""
+        self.reached = None
 
     def give_signals_back(self) -> None:
         """SIGTERM does again what it did before the run."""
@@ -143,11 +152,20 @@ class Session:
         return bool(inside or self._searched or setting(config, "search", False))
 
     def close(self, error: Optional[BaseException] = None) -> None:
-        """The run is over, by ``error`` if that is not None; a second call changes nothing."""
+        """The run is over, by ``error`` if that is not None; a second call changes nothing.
+
+        Raises PluginError if it did not do what it was asked for: a plugin says so, or the run of a
+        host with a profile of its own came to none of the profile's functions.
+        """
         self.give_signals_back()
-        if self._configured and not self._closed:
+        if self._closed:
+            return
+        if self._configured:
             self._closed = True
             self.manager.hook.rfquant_unconfigure(error=error)
+        elif error is None and self.reached is not None:
+            self._closed = True
+            self.reached.check()
 
 
 def require(function: PhaseFunction, signature: inspect.Signature, parameter: str) -> None:

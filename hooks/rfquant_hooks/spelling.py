@@ -14,5 +14,8 @@ def did_you_mean(name: str, allowed: Iterable[str]) -> str:
 
 def shown(value: object) -> str:
     """``value`` as Python writes it, short enough for a line."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # an integer of too many digits
+        text = f"<{type(value).__name__}>"
     return text if len(text) <= 80 else f"{text[:60]} ... {text[-15:]}"

@@ -1,6 +1,7 @@
 """Profiles from files and from installed packages: what they say, and what is wrong in them."""
 
 import dataclasses
+import importlib
 import json
 import re
 import sys
@@ -145,6 +146,7 @@ def test_a_word_is_the_function_of_that_name(file):
         (0, 70.0, "the host gave a float, which has no element 0"),
         ("number", "70", "must give a number, or a list of numbers; received '70'"),
         ("readers_of_mine:accuracy", {"top1": None}, "received None"),
+        ("number", 10**400, "must give a number, or a list of numbers; received 1000"),
     ],
 )
 def test_what_is_no_accuracy_is_an_error_and_not_nothing(file, said, value, told):
@@ -152,6 +154,11 @@ def test_what_is_no_accuracy_is_an_error_and_not_nothing(file, said, value, told
     with pytest.raises(PluginError, match=r"^fork\.yaml: phases\[0\]\.read_metrics: ") as error:
         read(value)
     assert told in str(error.value)
+
+
+def test_a_number_of_too_many_digits_to_show_is_no_accuracy(file):
+    with pytest.raises(PluginError, match="must give a number"):
+        only(file, read_metrics="number").read_metrics(10**5000)
 
 
 @pytest.mark.parametrize(
@@ -311,6 +318,36 @@ def test_a_phase_that_is_wrong(file, changes, told):
     assert message.partition("phases[0].")[2].startswith(told)
 
 
+RAISES = [
+    ("import no_such_module_for_tests", "ModuleNotFoundError: No module named 'no_such_module_for"),
+    ("def (", "SyntaxError: invalid syntax ("),
+    ("raise ValueError('of two\\nlines')", "ValueError: of two lines"),
+    ("raise AssertionError", "AssertionError"),
+    ("raise SystemExit(0)", "SystemExit: 0"),
+]
+
+
+@pytest.mark.parametrize(("text", "told"), RAISES)
+@pytest.mark.parametrize(
+    ("key", "more"),
+    [("read_metrics", {}), ("read_labels", {"data": "x"}), ("write_policy", {"policy": "x"})],
+)
+def test_a_module_of_a_function_that_cannot_be_imported(file, key, more, text, told):
+    Path("breaks_for_tests.py").write_text(text, encoding="utf-8")
+    importlib.invalidate_caches()
+    message = refused(file(content(phase(**{key: "breaks_for_tests:f"}, **more))))
+    start = f"fork.yaml: phases[0].{key}: breaks_for_tests:f: module 'breaks_for_tests' cannot be "
+    assert message.startswith(f"{start}imported: {told}")
+
+
+def test_a_package_of_a_function_that_cannot_be_imported(file):
+    Path("breaks_for_tests").mkdir()
+    Path("breaks_for_tests/__init__.py").write_text("raise SystemExit(0)", encoding="utf-8")
+    importlib.invalidate_caches()
+    message = refused(file(content(phase(read_metrics="breaks_for_tests.inside:f"))))
+    assert message.endswith("module 'breaks_for_tests.inside' cannot be imported: SystemExit: 0")
+
+
 def test_a_file_that_is_not_there(file):
     assert refused("gone.yml") == "gone.yml: cannot be read (No such file or directory)"
 
@@ -376,6 +413,20 @@ def test_an_entry_point_that_is_none(offer, value, told):
     message = refused("other")
     assert message.startswith(f"profile 'other': offers_a_profile:{value} (entry point of group ")
     assert told in message
+
+
+@pytest.mark.parametrize(("text", "told"), RAISES)
+def test_an_entry_point_whose_module_cannot_be_imported(offer, tmp_path, text, told):
+    offer("other", "PROFILE")
+    (tmp_path / "offers_a_profile.py").write_text(text, encoding="utf-8")
+    assert f"(entry point of group rfquant_profiles): cannot be loaded: {told}" in refused("other")
+
+
+def test_an_entry_point_whose_profile_contradicts_itself(offer, tmp_path):
+    offer("other", "PROFILE")
+    text = "from rfquant_hooks import HostProfile\nHostProfile('other', ())\n"
+    (tmp_path / "offers_a_profile.py").write_text(text, encoding="utf-8")
+    assert refused("other").startswith("profile 'other': offers_a_profile:PROFILE (entry point of")
 
 
 def test_two_packages_with_one_name(offer):

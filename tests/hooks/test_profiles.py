@@ -52,7 +52,7 @@ def test_a_value_that_is_no_list_has_no_metrics(value):
     assert top1_per_architecture(value) == ()
 
 
-@pytest.mark.parametrize("value", [[None], (71.5, {"loss": 2.0}), [("arch", 71.5)]])
+@pytest.mark.parametrize("value", [[None], (71.5, {"loss": 2.0}), [("arch", 71.5)], [10**400]])
 def test_a_list_of_a_fork_that_holds_no_accuracies_has_no_metrics(value):
     assert top1_per_architecture(value) == ()
 
