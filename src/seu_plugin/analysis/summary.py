@@ -12,6 +12,7 @@ from ..faults.itinerary import Itinerary
 from ..faults.population import Population
 from ..faults.upset_rate import UpsetRate
 from ..settings.campaign import CampaignSettings
+from .additive import Additive, Stratum, additive
 from .by_ber import BerSummary, by_bers
 from .columns import Rows
 from .curve import CurvePoint, curve
@@ -30,8 +31,9 @@ class StratumSummary:
     """Accuracy drop per upset in one part of the memory, in percentage points.
 
     ``interval`` is that of near-normal drops over trials; a point where every word was tried
-    (``exhaustive``, then nothing is left to chance). ``critical`` is the fraction of trials that
-    changed the top-1 class of any image, or the accuracy where outputs were not compared.
+    (``exhaustive``, then nothing is left to chance); ``deviation`` their standard deviation.
+    ``critical`` is the fraction of trials that changed the top-1 class of any image, or the
+    accuracy where outputs were not compared.
     """
 
     name: str
@@ -45,6 +47,7 @@ class StratumSummary:
     worst: float
     critical: float
     critical_interval: Interval
+    deviation: float
 
 
 class Difference(NamedTuple):
@@ -79,6 +82,7 @@ class Summary:
     curves: Tuple[Tuple[CurvePoint, ...], ...] = ()
     missions: Tuple[MissionSummary, ...] = ()
     rate: Optional[RateSummary] = None
+    additive: Tuple[Additive, ...] = ()
 
     def document(self) -> Dict[str, Any]:
         """For ``summary.json``."""
@@ -134,17 +138,20 @@ def summarize(
             there = followed(rows, itinerary, seed, architecture)
             mission = mission_summary(there, itinerary, before, campaign, architecture)
             missions += [] if mission is None else [mission]
+    studied = tuple(
+        _stratum(name, by_stratum[name], words, golden.metrics[0], campaign.confidence)
+        for name, words in strata.items()
+        if name in by_stratum
+    )
+    parts = [Stratum(s.words, s.trials, s.drop, s.deviation, s.exhaustive) for s in studied]
+    of_first = [row for row in bers if row.architecture == 0]
     return Summary(
         golden.metrics,
         campaign.confidence,
         campaign.max_drop,
         tuple(bers),
         tuple(thresholds),
-        tuple(
-            _stratum(name, by_stratum[name], words, golden.metrics[0], campaign.confidence)
-            for name, words in strata.items()
-            if name in by_stratum
-        ),
+        studied,
         rows.upsets_by_site(),
         len(rows),
         int(rows.ran.sum()),
@@ -157,6 +164,7 @@ def summarize(
         tuple(curves),
         tuple(missions),
         None if rate is None else rate_summary(rate, sure, timed, campaign.max_drop),
+        additive(parts, golden.bits, of_first, sure),
     )
 
 
@@ -210,4 +218,5 @@ def _stratum(
         worst=max(drops),
         critical=share,
         critical_interval=Interval(share, share) if exhaustive else sure,
+        deviation=float(np.std(drops, ddof=1)) if n > 1 else 0.0,
     )

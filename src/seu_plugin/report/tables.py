@@ -7,6 +7,7 @@ from typing import List, Optional, Sequence
 
 from rich.table import Table
 
+from ..analysis.additive import sentence
 from ..analysis.intervals import Interval
 from ..analysis.summary import Summary
 from ..console import print_table, rounded
@@ -122,6 +123,7 @@ def closing_lines(summary: Summary, folder: Path) -> List[str]:
             f"{100 * whole.critical:.1f} % of trials ({100 * whole.critical_interval.low:.1f} ... "
             f"{100 * whole.critical_interval.high:.1f})"
         )
+    lines += [told for told in (sentence(summary.additive),) if told is not None]
     skipped = summary.trials - summary.ran
     lines.append(
         f"{summary.trials:,} trials, of which {skipped:,} read everything right and took the "
