@@ -21,7 +21,7 @@ def row(ber, *drops):
 
 
 def test_the_sum_by_hand():
-    """Two strata of 1,000 and 9,000 bits with 0.5 and 0.1 points an upset: 1,400 points at BER 1."""
+    """1,000 bits with 0.5 points an upset and 9,000 with 0.1: 1,400 points at BER 1."""
     strata = [Stratum(1000, 10, 0.5, 0.0, True), Stratum(9000, 10, 0.1, 0.0, True)]
     (found,) = additive(strata, 10_000, [row(1e-3, 1.4, 1.5, 1.3)], 0.95)
     assert found.foretold == pytest.approx(1.4)
