@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from ..errors import ConfigError, SeuWarning
+from ..faults.clean_time import clean_share
 from ..faults.itinerary import Itinerary
 from ..faults.population import Population
 from ..fields import first_mistake
@@ -89,14 +90,23 @@ def summary_of_merged(
     except ValidationError as error:
         where = f"{folders[0] / MANIFEST}: identity.section"
         raise ConfigError(f"{where}: {first_mistake(error)}") from None
-    asked = (plan, _strata(manifest), rate, population_of(manifest))
-    return summarize(golden, rows, *asked, itinerary_of(manifest, folders), manifest["seed"])
+    population, itinerary = population_of(manifest), itinerary_of(manifest, folders)
+    clean = {}
+    if population is not None and itinerary is not None and _is_of_flips(manifest):
+        clean = {name: clean_share(itinerary, population, name) for name in itinerary.rates}
+    asked = (plan, _strata(manifest), rate, population, itinerary, manifest["seed"], clean)
+    return summarize(golden, rows, *asked)
 
 
 def population_of(manifest: Mapping[str, Any]) -> Optional[Population]:
     """The memory whose trials were drawn conditionally; None: they were drawn plainly."""
     fields = manifest.get("population")
     return None if fields is None else PopulationFields.model_validate(fields).population()
+
+
+def _is_of_flips(manifest: Mapping[str, Any]) -> bool:
+    mode: str = manifest["identity"]["section"].get("mode", "ber")
+    return mode == "ber"
 
 
 def itinerary_of(manifest: Mapping[str, Any], folders: Sequence[Path]) -> Optional[Itinerary]:

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from types import MappingProxyType
+from typing import Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -74,7 +75,8 @@ class Kept:
 class MissionSummary:
     """One architecture over missions; times in seconds, accuracies in %, ``max_drop`` in percentage
     points. ``average``: accuracy averaged over time. ``availability``: where max_drop is given,
-    the share of the time in which the drop is no more than that."""
+    the share of the time in which the drop is no more than that. ``clean``: the exact share in
+    which nothing is read wrong, which no interval reaches below; None: not known."""
 
     architecture: int
     duration: float
@@ -90,6 +92,7 @@ class MissionSummary:
     max_drop: Optional[float]
     kept: Optional[Kept]
     confidence: float
+    clean: Optional[float]
     curve: Tuple[Moment, ...]
     paths: Tuple[Tuple[Tuple[float, ...], Tuple[float, ...]], ...]
 
@@ -107,18 +110,18 @@ class MissionSummary:
         ]
         one = self.availability
         if one is not None:
-            normal, any_law = (
-                _ends(Interval(100 * i.low, 100 * i.high)) for i in (one.normal, one.any_law)
-            )
             lines.append(
-                f"availability (drop at most {self.max_drop:g}): {100 * one.mean:.2f} % of the "
-                f"time (any law {any_law}, near normal {normal})"
+                f"availability (drop at most {self.max_drop:g}): {_percent(one.mean)} % of the "
+                f"time (any law {_percents(one.any_law)}, near normal {_percents(one.normal)})"
             )
             if one.low is not None and one.high is not None:
+                both = _percents(Interval(one.low, one.high))
                 lines.append(
-                    f"whatever the rate in its interval: {100 * one.low:.2f} ... "
-                    f"{100 * one.high:.2f} %, any law, if more upsets never help"
+                    f"whatever the rate in its interval: {both} %, any law, if more upsets never "
+                    "help"
                 )
+        if self.clean is not None:
+            lines.append(f"nothing is read wrong for {_percent(self.clean)} % of the time (exact)")
         if self.kept is not None:
             lines += self._requirement(self.kept)
         return lines
@@ -132,6 +135,17 @@ class MissionSummary:
             f"with {100 * self.confidence:g} % confidence at least {100 * kept.covered:.1f} % of "
             f"missions are available for {100 * kept.lowest:.2f} % of the time or more (Wilks)",
         ]
+
+
+def _percent(share: float, least: int = 2) -> str:
+    """With two decimals, or as many nines as it has and two more digits."""
+    beyond = 1.0 - share
+    digits = least if beyond <= 1e-13 else max(least, -math.floor(math.log10(beyond)) - 1)
+    return f"{100 * share:.{digits}f}"
+
+
+def _percents(interval: Interval) -> str:
+    return f"{_percent(interval.low)} ... {_percent(interval.high)}"
 
 
 def _ends(interval: Interval) -> str:
@@ -161,15 +175,18 @@ def mission_summary(
     golden: float,
     campaign: CampaignSettings,
     architecture: int = 0,
+    clean: Mapping[str, float] = MappingProxyType({}),
 ) -> Optional[MissionSummary]:
-    """What they say; None before there are two."""
+    """What they say; None before there are two. ``clean``: by end of the rate's interval, the exact
+    share of the time in which nothing is read wrong, as far as it is known."""
     measured, sure = missions[""], campaign.confidence
     if len(measured.accuracy) < 2:
         return None
     max_drop = campaign.available_drop
     average = Drops(tuple((golden - measured.accuracy.mean(axis=1)).tolist()), golden)
+    least = golden * clean.get("", 0.0)  # right while nothing is wrong, and not below 0 else
     normal, any_law = (
-        Interval(golden - one.high, golden - one.low)
+        _from(least, Interval(golden - one.high, golden - one.low))
         for one in (average.normal(sure), average.any_law(sure))
     )
     asked = None if campaign.mission is None else campaign.mission.requirement
@@ -187,10 +204,11 @@ def mission_summary(
         golden - average.mean,
         normal,
         any_law,
-        _share(shares, sure) if shares else None,
+        _share(shares, sure, clean) if shares else None,
         max_drop,
         None if asked is None else _kept(shares[""], asked.availability, sure),
         sure,
+        clean.get(""),
         _curve(measured, itinerary, golden, sure),
         tuple(
             (tuple(times.tolist()), tuple(accuracy.tolist()))
@@ -206,15 +224,22 @@ def _shares(missions: Followed, golden: float, max_drop: float) -> Floats:
     return np.asarray(within.mean(axis=1))
 
 
-def _share(shares: Dict[str, Floats], sure: float) -> Share:
-    one = _of(shares[""])
-    found = Share(float(np.mean(one.values)), one.normal(sure), one.any_law(sure))
+def _from(least: float, interval: Interval) -> Interval:
+    """``interval`` as far as it is not known to be too low."""
+    return Interval(max(interval.low, least), max(interval.high, least))
+
+
+def _share(shares: Dict[str, Floats], sure: float, clean: Mapping[str, float]) -> Share:
+    one, least = _of(shares[""]), clean.get("", 0.0)
+    normal, any_law = (_from(least, ends) for ends in (one.normal(sure), one.any_law(sure)))
+    found = Share(float(np.mean(one.values)), normal, any_law)
     if not all(shares.get(rate, np.zeros(0)).size for rate in ("low", "high")):
         return found
     # Each end is wrong with a quarter of what the confidence leaves, the rate with half of it.
     each = (1.0 + sure) / 2.0
     low, high = _of(shares["high"]).any_law(each).low, _of(shares["low"]).any_law(each).high
-    return Share(found.mean, found.normal, found.any_law, low, high)
+    low = max(low, clean.get("high", 0.0))
+    return Share(found.mean, found.normal, found.any_law, low, max(low, high))
 
 
 def _of(shares: Floats) -> Differences:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
@@ -98,10 +99,12 @@ def summarize(
     population: Optional[Population] = None,
     itinerary: Optional[Itinerary] = None,
     seed: int = 0,
+    clean: Mapping[str, float] = MappingProxyType({}),
 ) -> Summary:
     """Tables of a campaign; ``strata`` are the words of each stratum by name; ``rate`` the
     physical one, where there is one; ``population`` the memory whose trials were drawn given that
-    something may be read wrong, None of plain ones; ``itinerary`` and ``seed`` those of missions.
+    something may be read wrong, None of plain ones; ``itinerary`` and ``seed`` those of missions,
+    ``clean`` the exact share of their time in which nothing is read wrong.
 
     The order of ``results`` does not matter. Raises ConfigError if there is no trial.
     """
@@ -136,7 +139,7 @@ def summarize(
             found.append(estimate(known, campaign.max_drop or 0.0, at))
         if itinerary is not None:
             there = followed(rows, itinerary, seed, architecture)
-            mission = mission_summary(there, itinerary, before, campaign, architecture)
+            mission = mission_summary(there, itinerary, before, campaign, architecture, clean)
             missions += [] if mission is None else [mission]
     studied = tuple(
         _stratum(name, by_stratum[name], words, golden.metrics[0], campaign.confidence)

@@ -64,8 +64,11 @@ class Population:
 
     def chance(self, ber: float) -> float:
         """Probability that any unit is dangerous. Keeps its digits however small it is."""
-        absence = sum(kind.mean_absence(self.rate(ber)) for kind in self.kinds if kind.units)
-        return -math.expm1(-absence)
+        return -math.expm1(-self.absence(ber))
+
+    def absence(self, ber: float) -> float:
+        """-ln of the probability that no unit is dangerous."""
+        return sum(kind.mean_absence(self.rate(ber)) for kind in self.kinds if kind.units)
 
     def counts(self, ber: float, words: Sequence[Tuple[int, int]]) -> Tuple[int, ...]:
         """Dangerous units of each kind, given that there is one, for two random 64-bit words a

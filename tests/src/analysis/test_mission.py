@@ -1,19 +1,16 @@
 """What missions say, by hand, and against a memory that is followed from event to event."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
+import bare
 import event_by_event
 from seu_plugin.analysis.columns import Rows
 from seu_plugin.analysis.mission import Followed, followed, mission_summary
 from seu_plugin.analysis.trials import Trial, TrialResult
 from seu_plugin.faults.histories import Histories
 from seu_plugin.faults.itinerary import Itinerary
-from seu_plugin.faults.mechanisms import AsymmetricRates
 from seu_plugin.faults.site_memory import SiteMemory
-from seu_plugin.memory.layout import MemorySettings
 from seu_plugin.settings.campaign import CampaignSettings
 
 DAY = 86400.0
@@ -115,22 +112,12 @@ def test_the_mean_over_times_is_unbiased_however_few_they_are():
 # -- against events --------------------------------------------------------------------------
 
 RATE, DURATION, PERIOD, MAX_DROP = 4e-4, 200.0, 25.0, 1.0
-FLIPS = SimpleNamespace(
-    mode="ber",
-    stuck_at="random",
-    asymmetric=AsymmetricRates(),
-    mbu=None,
-    bits="all",
-    encoding="twos_complement",
-    memory=MemorySettings(),
-    protection=(),
-)
 
 
 def campaign(seed, points, missions, sweeping):
     """A campaign over the memory of :mod:`event_by_event`, with the package's histories."""
     itinerary = Itinerary(DURATION, PERIOD, points, {"": ((0.0, RATE),)}, sweeping)
-    memory = SiteMemory("fc", event_by_event.CELLS // 4, 4, FLIPS)
+    memory = SiteMemory("fc", event_by_event.CELLS // 4, 4, bare.settings())
     histories = Histories([memory], itinerary, seed)
     rows = []
     for number in range(missions):
@@ -185,3 +172,15 @@ def test_intervals_hold_what_events_give(simulated, points):
             held[i] += interval.low <= truth <= interval.high
     assert held[0] / n >= 0.94 and held[2] / n >= 0.94, held / n
     assert held[1] / n >= 0.87 and held[3] / n >= 0.87, held / n
+
+
+def test_no_interval_reaches_below_what_is_exact():
+    rows = results([(98, 98, 98, 98)] * 5)
+    missions = followed(Rows.of(rows), PLAN, 7, 0)
+    settings = CampaignSettings(mission={"duration": "8 d"})
+    found = mission_summary(missions, PLAN, 98.0, settings, 0, {"": 0.99995})
+    assert found.availability.any_law == (0.99995, 1.0)
+    assert found.average_any_law.low == pytest.approx(98.0 * 0.99995)
+    text = "\n".join(found.text())
+    assert "availability (drop at most 1): 100.00 % of the time (any law 99.9950 ... 100.00" in text
+    assert "nothing is read wrong for 99.9950 % of the time (exact)" in text

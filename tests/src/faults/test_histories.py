@@ -1,11 +1,11 @@
 """Memories of missions, against the laws of single cells and an event-by-event simulation."""
 
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from bare import settings
 from seu_plugin.errors import ConfigError
 from seu_plugin.faults.cell_map import CellMap
 from seu_plugin.faults.fault_map import FaultMap, popcount
@@ -14,26 +14,9 @@ from seu_plugin.faults.itinerary import Itinerary
 from seu_plugin.faults.mechanisms import AsymmetricRates, ClusterSettings
 from seu_plugin.faults.rates import ber_after
 from seu_plugin.faults.site_memory import SiteMemory
-from seu_plugin.memory.layout import MemorySettings
 from seu_plugin.memory.protection import ProtectionRule
 
 PERIOD, RATE = 10.0, 0.02
-
-
-def settings(**changed):
-    return SimpleNamespace(
-        **{
-            "mode": "ber",
-            "stuck_at": "random",
-            "asymmetric": AsymmetricRates(),
-            "mbu": None,
-            "bits": "all",
-            "encoding": "twos_complement",
-            "memory": MemorySettings(),
-            "protection": (),
-            **changed,
-        }
-    )
 
 
 def histories(codes=500, points=4, scrubs=3, seed=1, rate=RATE, **changed):
