@@ -19,11 +19,12 @@ from .replay import replay
 from .report import report
 from .run import run
 from .schema import schema
+from .worst import worst
 
 
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"]},
-    commands=(run, check, schema, rate, report, compare, protect, replay, export),
+    commands=(run, check, schema, rate, report, compare, protect, replay, worst, export),
 )
 @click.version_option(__version__, prog_name="seu")
 def cli() -> None:

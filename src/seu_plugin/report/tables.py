@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import List, Optional, Sequence
 
+from rich.markup import escape
 from rich.table import Table
 
 from ..analysis.additive import sentence
 from ..analysis.intervals import Interval
 from ..analysis.summary import Summary
+from ..analysis.worst import Worst
 from ..console import print_table, rounded
 
 _CONDITIONAL = (
@@ -53,6 +55,27 @@ def campaign_table(summary: Summary) -> Table:
         if b.exceeding is not None:
             row.append(percent(b.exceeding))
         table.add_row(*([str(b.architecture)] if several else []), *row)
+    return table
+
+
+def worst_table(found: Sequence[Worst]) -> Table:
+    """The most harmful single upsets, the worst first."""
+    table = Table(title="The most harmful single upsets of those tried", title_justify="left")
+    table.add_column("Trial")
+    table.add_column("Site")
+    for name in ("Word", "Bit", "Accuracy %", "Drop", "Images changed"):
+        table.add_column(name, justify="right")
+    for one in found:
+        fault = one.fault
+        table.add_row(
+            escape(one.trial),
+            escape(fault.site),
+            f"{fault.word:,}",
+            str(fault.bit),
+            f"{one.accuracy:.2f}",
+            points(one.drop),
+            "-" if one.critical < 0 else f"{one.critical:,}",
+        )
     return table
 
 
