@@ -17,6 +17,7 @@ from ..faults.population import Population
 from ..fields import first_mistake
 from ..settings.campaign import CampaignSettings
 from .columns import Rows, joined_rows
+from .critical import read_plan
 from .manifest import MANIFEST, PopulationFields, check_same_campaign, read_manifest, together
 from .rows import TRIALS, read_rows
 from .summary import Summary, summarize
@@ -95,7 +96,7 @@ def summary_of_merged(
     if population is not None and itinerary is not None and _is_of_flips(manifest):
         clean = {name: clean_share(itinerary, population, name) for name in itinerary.rates}
     asked = (plan, _strata(manifest), rate, population, itinerary, manifest["seed"], clean)
-    return summarize(golden, rows, *asked)
+    return summarize(golden, rows, *asked, read_plan(folders[0]))
 
 
 def population_of(manifest: Mapping[str, Any]) -> Optional[Population]:

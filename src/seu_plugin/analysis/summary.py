@@ -16,6 +16,7 @@ from ..settings.campaign import CampaignSettings
 from .additive import Additive, Stratum, additive
 from .by_ber import BerSummary, by_bers
 from .columns import Rows
+from .critical import CriticalSummary, Plan, critical_summary
 from .curve import CurvePoint, curve
 from .drops import Drops, drops_of
 from .images import golden_interval, golden_scores, intervals, two_way_by_ber
@@ -84,6 +85,7 @@ class Summary:
     missions: Tuple[MissionSummary, ...] = ()
     rate: Optional[RateSummary] = None
     additive: Tuple[Additive, ...] = ()
+    critical: Optional[CriticalSummary] = None
 
     def document(self) -> Dict[str, Any]:
         """For ``summary.json``."""
@@ -100,11 +102,13 @@ def summarize(
     itinerary: Optional[Itinerary] = None,
     seed: int = 0,
     clean: Mapping[str, float] = MappingProxyType({}),
+    plan: Optional[Plan] = None,
 ) -> Summary:
     """Tables of a campaign; ``strata`` are the words of each stratum by name; ``rate`` the
     physical one, where there is one; ``population`` the memory whose trials were drawn given that
     something may be read wrong, None of plain ones; ``itinerary`` and ``seed`` those of missions,
-    ``clean`` the exact share of their time in which nothing is read wrong.
+    ``clean`` the exact share of their time in which nothing is read wrong; ``plan`` that of
+    critical bits.
 
     The order of ``results`` does not matter. Raises ConfigError if there is no trial.
     """
@@ -141,6 +145,7 @@ def summarize(
             there = followed(rows, itinerary, seed, architecture)
             mission = mission_summary(there, itinerary, before, campaign, architecture, clean)
             missions += [] if mission is None else [mission]
+    alone = [r for r in rows.where(of_strata) if r.trial.exhaustive] if plan is not None else []
     studied = tuple(
         _stratum(name, by_stratum[name], words, golden.metrics[0], campaign.confidence)
         for name, words in strata.items()
@@ -168,6 +173,7 @@ def summarize(
         tuple(missions),
         None if rate is None else rate_summary(rate, sure, timed, campaign.max_drop),
         additive(parts, golden.bits, of_first, sure),
+        None if plan is None else critical_summary(plan, alone, golden.metrics[0], sure),
     )
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 import warnings
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
-import torch
 from torch import nn
 
 from rfquant_hooks.contract import PhaseOutcome
@@ -17,16 +15,18 @@ from ..analysis.trials import Trial, TrialResult
 from ..errors import ConfigError, InjectionError, SeuWarning
 from ..faults.fault_list import Fault
 from ..faults.site_memory import SiteMemory
+from ..injection.bit_scores import InputKeeper, bit_scores
 from ..injection.devices import check_ranks_agree, on_every_rank
 from ..injection.fit import check_at
 from ..injection.injector import FaultInjector
 from ..injection.reuse import Reuse
-from ..quantizers.names import unwrap
+from ..memory.codecs import codec
 from ..settings.injection import InjectionSettings
 from .correctness import Changed, Correctness, Images
 from .draws import Draws, Struck
 from .host_data import HostData
-from .outcomes import GoldenDigest, OutputRecorder, Recorded, check_metrics, compare
+from .model_digest import digest_of
+from .outcomes import GoldenDigest, OutputRecorder, Recorded, both, check_metrics, compare
 from .reuse_check import Ran, ReuseCheck
 from .run_state import Calibrations, RunState, check_observers
 from .sampling import site_memories
@@ -55,6 +55,7 @@ class Evaluation:
         reuse: Optional[Reuse] = None,
         data: Optional[HostData] = None,
         draws: Optional[Draws] = None,
+        images_kept: Optional[int] = None,
     ) -> None:
         self.model = model
         self._run = run
@@ -68,6 +69,7 @@ class Evaluation:
         self.data = data or HostData()
         self.images = Images(correctness or Correctness())
         self.draws = draws or Draws("not asked for")
+        self._keeper = None if images_kept is None else InputKeeper(images_kept)
         self._before: Optional[RunState] = None
         self._after: Optional[RunState] = None
         self.widths: Dict[str, List[int]] = {}
@@ -92,7 +94,7 @@ class Evaluation:
         started = time.perf_counter()
         self._before = RunState(self.model)
         seen = GoldenDigest(self._recorder)
-        self.injector.observe(seen)
+        self.injector.observe(seen if self._keeper is None else both(seen, self._keeper))
         if self.reuse is not None and self._is_static():
             self.reuse.golden()
         with self.injector.suspended(), self.data.golden(self.images.note):
@@ -222,6 +224,26 @@ class Evaluation:
             return run(False)
         return self.check.run(trial, run)
 
+    def bit_scores(self) -> Dict[str, Any]:
+        """How much each exposed bit matters, as :func:`~seu_plugin.injection.bit_scores`; after the
+        golden run, which kept images for it."""
+        if self._keeper is None or self._after is None:
+            raise InjectionError("scores of bits need the images of a golden run")
+        with self.injector.suspended():
+            self.injector.observe(None)
+            found = bit_scores(
+                self.model,
+                self.injector.sites,
+                self.stored.memory,
+                self.widths,
+                codec(self.injector.settings.encoding),
+                self._keeper,
+            )
+        self.injector.observe(self._recorder)
+        self._after.restore()
+        self._keeper.batches.clear()
+        return found
+
     def calibrate(self, run: Run) -> PhaseOutcome:
         """BatchNorm as the golden run calibrated it; what that reads, no trial does."""
         with self.data.paused():
@@ -267,19 +289,3 @@ def _images(found: Optional[Changed]) -> Dict[str, Any]:
     if found is None:
         return {}
     return {"changed": found.images, "wrong_to_wrong": found.wrong_to_wrong}
-
-
-def digest_of(model: nn.Module) -> str:
-    """SHA-256 of all parameters and buffers of ``model``, by name."""
-    found = hashlib.sha256()
-    left = list(unwrap(model).state_dict().items())
-    while left:
-        name, value = left.pop(0)
-        if hasattr(value, "__tensor_flatten__"):  # a wrapper: what it holds is in plain tensors
-            parts = value.__tensor_flatten__()[0]
-            left[:0] = [(f"{name}.{part}", getattr(value, part)) for part in parts]
-        elif isinstance(value, torch.Tensor):
-            found.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-            words = value.detach().cpu().contiguous().view(-1)
-            found.update(words.view(torch.uint8).numpy().tobytes())
-    return found.hexdigest()

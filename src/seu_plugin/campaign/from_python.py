@@ -86,8 +86,9 @@ class Campaign:
     def _run(self) -> Optional[Summary]:
         settings, campaign = self.section, self.campaign
         draws = Draws(plain_because(settings, campaign), settings.itinerary)
-        asked = (campaign.outcomes, Scored(), reuse_of(campaign))
-        with Evaluation(self.model, self._outcome, settings, *asked, draws=draws) as evaluation:
+        kept = None if campaign.critical is None else campaign.critical.images
+        asked = (campaign.outcomes, Scored(), reuse_of(campaign), None, draws, kept)
+        with Evaluation(self.model, self._outcome, settings, *asked) as evaluation:
             golden = evaluation.golden()
             assert evaluation.golden_outcome is not None
             check_percent(evaluation.golden_outcome)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any, List, Optional, Sequence, Tuple
+from typing import Any, Callable, List, Optional, Sequence, Tuple
 
 import torch
 
@@ -97,6 +97,16 @@ class GoldenDigest:
             for part in parts:
                 found.update(part)
         return found.hexdigest()
+
+
+def both(*observers: Callable[[Any, Sequence[Any]], None]) -> Callable[..., None]:
+    """Shows forwards to several."""
+
+    def show(output: Any, images: Sequence[Any] = ()) -> None:
+        for one in observers:
+            one(output, images)
+
+    return show
 
 
 def _hashes(output: torch.Tensor) -> torch.Tensor:

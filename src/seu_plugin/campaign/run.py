@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from .._version import __version__
+from ..analysis.critical import plan_of, read_plan, write_plan
 from ..analysis.results import ResultStore
 from ..analysis.rows import trials_in
 from ..analysis.strata import strata, stratum_trials
@@ -120,7 +121,8 @@ class CampaignRun:
                 CampaignProgress(self._say, quiet=rank() != 0) as progress,
             ):
                 plan = (self.campaign, self.bers, self.strata, golden, results, population, highest)
-                for batch in batches(*plan, self.evaluation.draws.itinerary):
+                more = (self.evaluation.draws.itinerary, self._critical())
+                for batch in batches(*plan, *more):
                     missing = [trial for trial in batch.trials if trial.id not in results]
                     progress.begin(batch.title, len(missing))
                     for result in (engine or self._here)(missing):
@@ -134,6 +136,24 @@ class CampaignRun:
             share = 100 * sum(reused) / len(reused)
             self._say(f"{share:.0f} % of the work of the trials was reused from the golden run")
         return write_report([self.folder], self.folder) if rank() == 0 else None
+
+    def _critical(self) -> List[Trial]:
+        """Single upsets of the bits that matter, as planned when the campaign began: rank 0 plans,
+        and the others follow."""
+        if self.campaign.critical is None:
+            return []
+        plan = read_plan(self.folder) if rank() == 0 else None
+        (known,) = on_every_rank(plan is not None)[:1]
+        if not known:
+            scores = self.evaluation.bit_scores()  # on every rank: forwards may wait for others
+            bits = {site: several for site, (_, several) in self.evaluation.stored.memory.items()}
+            plan = plan_of(scores, bits, self.campaign.critical.trials, self.evaluation.seed)
+            if rank() == 0:
+                write_plan(self.folder, plan)
+        (plan,) = on_every_rank(plan)[:1]
+        assert plan is not None
+        self._say(f"critical bits: {len(plan.drawn):,} of {plan.bits:,}, drawn by their gradients")
+        return plan.trials()
 
     def stopped(self) -> str:
         """What to say when the user stops the run now."""

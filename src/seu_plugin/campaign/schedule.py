@@ -7,7 +7,7 @@ same trials.
 
 from __future__ import annotations
 
-from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from ..analysis.columns import Rows
 from ..analysis.curve import curve
@@ -37,11 +37,13 @@ def batches(
     population: Optional[Population] = None,
     highest: float = HIGHEST,
     itinerary: Optional[Itinerary] = None,
+    critical: Sequence[Trial] = (),
 ) -> Iterator[Batch]:
     """The batches in order; ``results`` (by trial id) must hold all of a batch, but for other
     shards' trials, when the next one is asked for. ``population``: the
     memory that trials are drawn conditionally of, None of plain ones; ``highest``: BER of the
-    search; ``itinerary``: of the missions to follow."""
+    search; ``itinerary``: of the missions to follow; ``critical``: single
+    upsets to try."""
     n = campaign.trials
     counts = dict.fromkeys(bers, n)
     seen = _Seen(golden, results, population, golden_scores(golden), {})
@@ -73,6 +75,8 @@ def batches(
                     break
                 counts.update((ber, n) for ber in added)
                 yield Batch("threshold search", grid(tuple(added), 0, n))
+    if critical:
+        yield Batch("critical bits", _part([*critical], campaign))
     if campaign.sensitivity is not None:
         for name, stored_bits in strata.items():
             trials = stratum_trials(name, stored_bits, campaign.sensitivity)

@@ -150,7 +150,9 @@ class HostCampaign:
         images = self._correctness
         if images is None and phase.data is not None and phase.read_labels is not None:
             images = Labelled(data, phase.read_labels)
-        asked = (self.campaign.outcomes, images, reuse, data, draws)
+        critical = self.campaign.critical if self._pipe is None else None
+        kept = None if critical is None else critical.images
+        asked = (self.campaign.outcomes, images, reuse, data, draws, kept)
         evaluation = Evaluation(phase.model, run_quietly, settings, *asked)
         self._evaluation = evaluation
         try:

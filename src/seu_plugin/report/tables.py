@@ -147,6 +147,8 @@ def closing_lines(summary: Summary, folder: Path) -> List[str]:
             f"{100 * whole.critical_interval.high:.1f})"
         )
     lines += [told for told in (sentence(summary.additive),) if told is not None]
+    if summary.critical is not None:
+        lines.append(summary.critical.sentence(summary.confidence))
     skipped = summary.trials - summary.ran
     lines.append(
         f"{summary.trials:,} trials, of which {skipped:,} read everything right and took the "

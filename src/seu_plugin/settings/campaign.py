@@ -92,6 +92,15 @@ class Sensitivity(Frozen):
         return value
 
 
+class Critical(Frozen):
+    """Single upsets of the bits that gradients say matter."""
+
+    trials: StrictInt = Field(500, ge=2, le=MOST, description="about so many single bits")
+    images: StrictInt = Field(
+        256, ge=1, le=MOST, description="whose gradients rank the bits: the first ones"
+    )
+
+
 class RayResources(Frozen):
     """What a Ray worker takes."""
 
@@ -150,6 +159,11 @@ class CampaignSettings(Frozen):
     )
     sensitivity: Optional[Sensitivity] = Field(
         None, description="measure the accuracy drop per upset for each layer and bit"
+    )
+    critical: Optional[Critical] = Field(
+        None,
+        description="upset single bits where gradients say that they matter, weighed so that the "
+        "mean drop of an upset is unbiased; seu worst lists them",
     )
     mission: Optional[Mission] = Field(
         None,

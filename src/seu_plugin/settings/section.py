@@ -81,8 +81,11 @@ class FaultInjectionSection(InjectionSettings):
             raise ValueError(
                 "a campaign draws fault maps; mode fault_list has the one that it lists"
             )
-        if campaign.sensitivity is not None and "weights" not in self.targets:
-            raise ValueError("campaign.sensitivity studies weights, which targets leaves out")
+        for key in ("sensitivity", "critical"):
+            if getattr(campaign, key) is not None and "weights" not in self.targets:
+                raise ValueError(f"campaign.{key} studies weights, which targets leaves out")
+        if campaign.critical is not None and self.mode == "exact_count":
+            raise ValueError("campaign.critical is for rates; mode exact_count places its upsets")
         if self.mode == "exact_count" and self.persistence == "per_forward":
             raise ValueError(
                 "a campaign of mode exact_count has static maps; persistence is per_forward"
