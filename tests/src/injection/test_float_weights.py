@@ -267,3 +267,24 @@ def test_a_word_of_16_bits_has_no_bit_above_15(dtype):
         found = injector.faults()
     assert found and max(fault.bit for fault in found) < 16
     assert torch.equal(model[0].weight, clean) and read.shape == (16, 64)
+
+
+def test_a_loop_of_ones_own_may_add_a_clean_and_a_faulted_loss():
+    """Clean forwards inside ``suspended``: the gradient is that of both."""
+    torch.manual_seed(0)
+    model, x = torch.nn.Sequential(torch.nn.Linear(8, 4)), torch.randn(3, 8)
+    weight = model[0].weight
+    asked = {"quantizer": "float", "bits": [20, 21, 22], "enable_in_training": True}
+    with FaultInjector(model, ber=0.05, seed=1, persistence="static", **asked) as injector:
+        model.train()
+
+        def losses():
+            with injector.suspended():
+                clean = model(x).square().sum()
+            return clean, model(x).square().sum()
+
+        (clean,) = torch.autograd.grad(losses()[0], weight)
+        (faulted,) = torch.autograd.grad(losses()[1], weight)
+        (both,) = torch.autograd.grad(sum(losses()), weight)
+    assert not torch.equal(clean, faulted)
+    assert torch.allclose(both, clean + faulted)
