@@ -72,21 +72,43 @@ def additive(
 
 def _error(strata: Sequence[Stratum]) -> Tuple[float, float]:
     """The standard error of the sum over strata at a BER of 1, and its degrees of freedom (Welch
-    and Satterthwaite). A stratum whose trials all agree is given the scatter that one more trial,
-    at the mean of the study, would give it: few trials without a drop are not a drop of 0."""
-    bits = sum(one.bits for one in strata)
-    mean = sum(one.bits * one.drop for one in strata) / bits
+    and Satterthwaite)."""
     parts, freedom = [], []
-    for one in (one for one in strata if not one.exhaustive):
-        variance = one.deviation**2
-        if not variance:
-            variance = (mean - one.drop) ** 2 / (one.trials + 1)
-        parts.append(one.bits**2 * variance / one.trials)
-        freedom.append(_of_freedom(parts[-1], one.trials))
+    for one, variance in zip(strata, variances(strata)):
+        if not one.exhaustive:
+            parts.append(one.bits**2 * variance / one.trials)
+            freedom.append(_of_freedom(parts[-1], one.trials))
     total = sum(parts)
     if not total:
         return 0.0, math.inf
     return math.sqrt(total), total**2 / sum(freedom)
+
+
+def variances(strata: Sequence[Stratum]) -> List[float]:
+    """Of drops per upset. A stratum whose trials all agree is given the scatter that one more
+    trial, at the mean of the study, would give it: few trials without a drop are not a drop of
+    0."""
+    bits = sum(one.bits for one in strata)
+    mean = sum(one.bits * one.drop for one in strata) / bits
+    return [one.deviation**2 or (mean - one.drop) ** 2 / (one.trials + 1) for one in strata]
+
+
+def allocated(strata: Sequence[Stratum], trials: int) -> List[int]:
+    """How many of so many further ``trials`` each stratum gets: in proportion to its bits times the
+    standard deviation of its drops (J. Neyman, Journal of the Royal Statistical Society 97, 1934),
+    none where all were tried; the largest remainders make up the sum."""
+    spread = [
+        0.0 if one.exhaustive else one.bits * math.sqrt(variance)
+        for one, variance in zip(strata, variances(strata))
+    ]
+    if not sum(spread):
+        return [0] * len(strata)
+    shares = [trials * one / sum(spread) for one in spread]
+    found = [math.floor(share) for share in shares]
+    rest = sorted(range(len(shares)), key=lambda i: found[i] - shares[i])
+    for i in rest[: trials - sum(found)]:
+        found[i] += 1
+    return found
 
 
 def _of_freedom(part: float, trials: int) -> float:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence
+
+from scipy import special
 
 from ..errors import ConfigError
 from ..fields import selected_bits
 from ..memory.layout import MemorySettings
+from .additive import Stratum, variances
 from .folders import merged, summary_of
 from .planner import Part, Plan, plan, strongest
-from .summary import StratumSummary, Summary
+from .summary import Summary
 
 
 def parts_of(manifest: Mapping[str, Any], summary: Summary) -> List[Part]:
-    """The sites and their drops per upset: the upper ends of the intervals, since a site whose few
-    trials showed no drop is not one that has none. Where all trials agreed, so that the interval is
-    a point, the least that another site has. Raises ConfigError without a study by layer."""
+    """The sites and their drops per upset: upper bounds that hold for all strata together
+    (Student's t, Bonferroni), since a site whose few trials showed no drop is not one that has
+    none (:func:`.additive.variances`). Raises ConfigError without a study by layer."""
     by_site: Dict[str, Dict[Optional[int], Any]] = {}
     for one in summary.sensitivity:
         if one.site is not None:
@@ -26,26 +30,36 @@ def parts_of(manifest: Mapping[str, Any], summary: Summary) -> List[Part]:
             "has no sensitivity study by layer: add to its campaign sensitivity: {by: [layer]} or "
             "{by: [layer, bit]} and run it again (what it has is kept)"
         )
-    uppers = [one.interval.high for one in summary.sensitivity if one.interval.high > 0.0]
-    least = min(uppers, default=0.0)
+    bounds = upper_bounds(summary)
     parts = []
     for site, strata in by_site.items():
         (width,) = manifest["identity"]["widths"][site]
         exposed = selected_bits(_bits(manifest["identity"]["section"]["bits"]), width)
         if None in strata:
             codes = strata[None].words // bin(exposed).count("1")
-            drop = _upper(strata[None], least)
+            drop = bounds[strata[None].name]
             drops = tuple(drop if exposed >> b & 1 else 0.0 for b in range(width))
         else:
             codes = max(one.words for one in strata.values())
-            drops = tuple(_upper(strata[b], least) if b in strata else 0.0 for b in range(width))
+            drops = tuple(bounds[strata[b].name] if b in strata else 0.0 for b in range(width))
         parts.append(Part(site, codes, width, drops))
     return parts
 
 
-def _upper(stratum: StratumSummary, least: float) -> float:
-    high = max(stratum.interval.high, 0.0)
-    return high if high > 0.0 or stratum.exhaustive else least
+def upper_bounds(summary: Summary) -> Dict[str, float]:
+    """By stratum, how much an upset may cost: all of them hold with the confidence of the
+    campaign, if drops are near normal."""
+    strata = summary.sensitivity
+    seen = [Stratum(s.words, s.trials, s.drop, s.deviation, s.exhaustive) for s in strata]
+    each = 1.0 - (1.0 - summary.confidence) / len(seen)
+    found = {}
+    for one, stratum, variance in zip(strata, seen, variances(seen)):
+        half = 0.0
+        if not one.exhaustive:
+            t = float(special.stdtrit(max(one.trials - 1, 1), each))
+            half = t * math.sqrt(variance / stratum.trials)
+        found[one.name] = max(one.drop + half, 0.0)
+    return found
 
 
 def _bits(bits: Any) -> Any:

@@ -7,8 +7,12 @@ same trials.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
+import numpy as np
+
+from ..analysis.additive import Stratum, allocated
 from ..analysis.columns import Rows
 from ..analysis.curve import curve
 from ..analysis.drops import Drops, drops_of
@@ -81,6 +85,37 @@ def batches(
         for name, stored_bits in strata.items():
             trials = stratum_trials(name, stored_bits, campaign.sensitivity)
             yield Batch(f"sensitivity of {name}", _part(trials, campaign))
+        if campaign.sensitivity.more:
+            yield Batch("sensitivity, where it varies", _more(campaign, strata, golden, results))
+
+
+def _more(
+    campaign: CampaignSettings,
+    strata: Mapping[str, int],
+    golden: TrialResult,
+    results: Mapping[str, TrialResult],
+) -> List[Trial]:
+    """Further trials of strata, as the first ones of each say."""
+    study = campaign.sensitivity
+    assert study is not None
+    first = [stratum_trials(name, bits, study) for name, bits in strata.items()]
+    seen = []
+    for bits, trials in zip(strata.values(), first):
+        drops = [(golden.metrics[0] - results[one.id].metrics[0]) / one.placed for one in trials]
+        seen.append(
+            Stratum(
+                bits,
+                len(drops),
+                float(np.mean(drops)),
+                float(np.std(drops, ddof=1)) if len(drops) > 1 else 0.0,
+                trials[0].exhaustive,
+            )
+        )
+    return [
+        replace(trials[0], number=len(trials) + i)
+        for trials, more in zip(first, allocated(seen, study.more))
+        for i in range(more)
+    ]
 
 
 def _part(trials: List[Trial], campaign: CampaignSettings) -> List[Trial]:

@@ -104,8 +104,8 @@ def protect(
             break  # nothing stronger is left
         print_table(plan_table(found))
         click.echo(
-            f"predicted drop at BER {ber:g}: {found.unprotected:.3g} percentage points "
-            f"without protection, {found.drop:.3g} with it"
+            f"predicted drop at BER {ber:g}, from upper bounds: at most {found.unprotected:.3g} "
+            f"percentage points without protection, {found.drop:.3g} with it"
         )
         into = (output or folder / "protected") / f"plan-{number}"
         settings = overlay(found, ber, max_drop, on_detected, trials, into)
@@ -114,7 +114,7 @@ def protect(
         if not verify:
             return
         verdict = by_campaign(folder, settings, into, ber, max_drop)
-        click.echo(verdict.text())
+        click.echo(verdict._replace(predicted=found.drop).text())
         if verdict.holds:
             return
         # Upsets interact, or the study says too little: aim lower than the target.

@@ -53,6 +53,13 @@ class Sensitivity(Frozen):
         description="trials for each stratum; one that has no more words than this is "
         "searched exhaustively if upsets is 1",
     )
+    more: StrictInt = Field(
+        0,
+        ge=0,
+        le=MOST,
+        description="trials beyond these, in all: given to the strata where they tell most of the "
+        "whole memory's drop, by their bits and how much their drops vary (Neyman)",
+    )
     upsets: StrictInt = Field(
         1, ge=1, lt=1 << 32, description="upsets in each trial, all in its stratum"
     )
@@ -255,6 +262,11 @@ class CampaignSettings(Frozen):
         if self.shard is not None and self.until is not None:
             raise ValueError(
                 "until cannot be combined with shard, which sees only a part of the trials"
+            )
+        if self.shard is not None and self.sensitivity is not None and self.sensitivity.more:
+            raise ValueError(
+                "sensitivity.more cannot be combined with shard, which sees only a part of the "
+                "trials"
             )
         if self.until is not None and self.until.max_trials < self.trials:
             raise ValueError(

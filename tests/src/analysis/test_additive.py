@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from made_up import golden, results, sensitivity, summary
-from seu_plugin.analysis.additive import Stratum, additive, sentence
+from seu_plugin.analysis.additive import Stratum, additive, allocated, sentence
 from seu_plugin.analysis.by_ber import BerSummary, by_bers
 from seu_plugin.analysis.drops import Drops
 from seu_plugin.settings.campaign import CampaignSettings
@@ -92,3 +92,38 @@ def test_a_campaign_with_a_study_of_the_whole_memory_has_the_check():
     whole[next(iter(whole))] += golden().bits - each * len(strata)
     found = summary([*results(), *rows], whole)
     assert [one.ber for one in found.additive] == [1e-4]
+
+
+def test_neyman_by_hand():
+    """1,000 bits of deviation 0.3 and 3,000 of 0.1 share evenly; what was all tried gets none."""
+    strata = [
+        Stratum(1000, 10, 0.5, 0.3, False),
+        Stratum(3000, 10, 0.1, 0.1, False),
+        Stratum(50, 50, 0.1, 0.5, True),
+    ]
+    assert allocated(strata, 101) in ([51, 50, 0], [50, 51, 0])
+    assert allocated(strata[2:], 10) == [0]
+
+
+def test_neyman_makes_the_sum_better_known():
+    generator = np.random.Generator(np.random.Philox(9))
+    bits, scale = (1000, 1000, 20_000), (2.0, 0.01, 0.001)
+
+    def study(numbers):
+        found = []
+        for size, mean, n in zip(bits, scale, numbers):
+            drops = generator.exponential(mean, n)
+            found.append(Stratum(size, n, drops.mean(), drops.std(ddof=1), False))
+        return found
+
+    pilot = study((10, 10, 10))
+    more = allocated(pilot, 90)
+    assert sum(more) == 90 and more[0] > 80
+
+    def wide(numbers):
+        (found,) = additive(study(numbers), sum(bits), [row(1e-3, 1.0, 2.0)], 0.95)
+        return found.foretold_interval.high - found.foretold_interval.low
+
+    even = np.mean([wide((40, 40, 40)) for _ in range(200)])
+    best = np.mean([wide([10 + one for one in more]) for _ in range(200)])
+    assert best < 0.8 * even

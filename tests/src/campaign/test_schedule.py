@@ -176,3 +176,22 @@ def test_a_search_by_images_brackets_both_ends_to_the_tolerance():
     above = [row.drop_two_way_interval.low >= 1.0 for row in summary.bers]
     last = len(above) - above[::-1].index(False)
     assert np.log10(bers[last] / bers[last - 1]) <= 0.2 + 1e-9
+
+
+def test_further_trials_go_where_drops_vary():
+    from seu_plugin.analysis.strata import strata as strata_of
+
+    study = {"by": "layer", "trials": 5, "more": 40}
+    campaign = CampaignSettings(sensitivity=study, trials=2, threshold="grid")
+    golden = TrialResult(Trial(0), (98.0,))
+    strata = strata_of({"a": (1000, [0, 1]), "b": (1000, [0, 1])}, campaign.sensitivity)
+    results, ran = {}, []
+    for batch in batches(campaign, (1e-3,), strata, golden, results):
+        ran.append((batch.title, len(batch.trials)))
+        for trial in batch.trials:
+            drop = 3.0 * (trial.number % 2) if trial.site == "a" else 0.001 * trial.number
+            assert trial.id not in results
+            results[trial.id] = TrialResult(trial, (98.0 - drop,))
+    assert ran[-1] == ("sensitivity, where it varies", 40)
+    numbers = [r.trial.site for r in results.values() if r.trial.ber is None]
+    assert numbers.count("a") >= 5 + 38 and numbers.count("b") <= 5 + 2
