@@ -117,8 +117,8 @@ def _words(first: Side, second: Side) -> Tuple[str, str]:
     one, other = first.manifest["words"], second.manifest["words"]
     if not one or not other:
         return f"{first.bits:,} stored bits", f"{second.bits:,} stored bits"
-    for site in one.keys() & other.keys():
-        if one[site] != other[site]:
+    for site in one:
+        if one[site] != other.get(site, one[site]):
             return f"{one[site]:,} in {site}", f"{other[site]:,}"
     return "", ""
 
