@@ -17,7 +17,7 @@ from typing import Dict, List, Mapping, NamedTuple, Optional, Tuple
 import numpy as np
 
 from ..faults.itinerary import Floats, Itinerary
-from ..faults.rates import duration
+from ..faults.rates import UNITS, duration
 from ..settings.campaign import CampaignSettings
 from .columns import Rows
 from .drops import Differences, Drops
@@ -76,7 +76,8 @@ class MissionSummary:
     """One architecture over missions; times in seconds, accuracies in %, ``max_drop`` in percentage
     points. ``average``: accuracy averaged over time. ``availability``: where max_drop is given,
     the share of the time in which the drop is no more than that. ``clean``: the exact share in
-    which nothing is read wrong, which no interval reaches below; None: not known."""
+    which nothing is read wrong, which no interval reaches below; None: not known.
+    ``per_bit_day``: upsets of a bit, on average over all ``environments``."""
 
     architecture: int
     duration: float
@@ -93,6 +94,8 @@ class MissionSummary:
     kept: Optional[Kept]
     confidence: float
     clean: Optional[float]
+    environments: int
+    per_bit_day: float
     curve: Tuple[Moment, ...]
     paths: Tuple[Tuple[Tuple[float, ...], Tuple[float, ...]], ...]
 
@@ -108,6 +111,11 @@ class MissionSummary:
             f"average over time ({sure}: any law {_ends(self.average_any_law)}, "
             f"near normal {_ends(self.average_normal)})"
         ]
+        if self.environments > 1:
+            lines.append(
+                f"{self.environments} environments in turn: {self.per_bit_day:.4g} upsets of a bit "
+                "a day on average over the mission"
+            )
         one = self.availability
         if one is not None:
             lines.append(
@@ -131,7 +139,8 @@ class MissionSummary:
         return [
             f"one mission is available for at least {100 * kept.availability:g} % of the time with "
             f"probability {100 * kept.share:.1f} % ({low:.1f} ... {high:.1f} %, exact; as seen at "
-            f"{self.points} times of each)",
+            f"{self.points} times of each, of which {math.ceil(kept.availability * self.points)} "
+            "must be available)",
             f"with {100 * self.confidence:g} % confidence at least {100 * kept.covered:.1f} % of "
             f"missions are available for {100 * kept.lowest:.2f} % of the time or more (Wilks)",
         ]
@@ -209,6 +218,8 @@ def mission_summary(
         None if asked is None else _kept(shares[""], asked.availability, sure),
         sure,
         clean.get(""),
+        len(itinerary.rates[""]),
+        itinerary.exposure("", itinerary.duration) / itinerary.duration * UNITS["d"],
         _curve(measured, itinerary, golden, sure),
         tuple(
             (tuple(times.tolist()), tuple(accuracy.tolist()))

@@ -82,8 +82,8 @@ class RateSummary:
 
 def rate_of(manifest: Mapping[str, Any], plan: CampaignSettings) -> Optional[UpsetRate]:
     """The rate of a campaign; of a mission in a folder of an earlier version, that which its BERs
-    tell. None: it has none. Raises ConfigError for one that is not of its fault model, and
-    ValidationError for a bad section."""
+    tell. None: it has none, or one of each environment. Raises ConfigError for one that is not of
+    its fault model, and ValidationError for a bad section."""
     section = manifest["identity"]["section"]
     relaxation = relaxation_of(section)
     if manifest.get("rate") is not None:
@@ -93,7 +93,7 @@ def rate_of(manifest: Mapping[str, Any], plan: CampaignSettings) -> Optional[Ups
             raise
         except ValueError as error:
             raise ConfigError(str(error)) from None
-    if plan.mission is None or not plan.ber:
+    if plan.mission is None or not plan.ber or "mission" in section:
         return None
     first = plan.mission.period / plan.mission.points
     often = upsets_per_bit(plan.ber[0], relaxation) / first

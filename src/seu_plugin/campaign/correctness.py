@@ -131,6 +131,14 @@ def scores_of(value: Any) -> Optional[npt.NDArray[np.float64]]:
     return scores
 
 
+def same_scores(one: Any, other: Any) -> bool:
+    """Whether two returned values agree, as far as they are scores of images."""
+    mine, theirs = scores_of(one), scores_of(other)
+    if mine is None or theirs is None:
+        return mine is theirs
+    return bool(np.array_equal(mine, theirs))
+
+
 class Changed(NamedTuple):
     """Of a trial, for each architecture: what it changed, packed, and how many images that the
     golden run gets wrong it gave another wrong class, None where that is not known."""

@@ -11,7 +11,7 @@ from torch import nn
 from rfquant_hooks.contract import PhaseOutcome
 
 from ..analysis.strata import place_trial
-from ..analysis.trials import Trial, TrialResult
+from ..analysis.trials import Outcomes, Trial, TrialResult
 from ..errors import ConfigError, InjectionError, SeuWarning
 from ..faults.fault_list import Fault
 from ..faults.site_memory import SiteMemory
@@ -38,11 +38,10 @@ Run = Callable[[], PhaseOutcome]
 class Evaluation:
     """Runs ``run`` with the model under one fault map after the other; nothing else differs.
 
-    BatchNorm is calibrated once, by the golden run, unless ``bn_calibration`` is ``faulty``;
-    quantized weights are kept from trial to trial; a trial that reads everything right
-    takes the golden result without a run. ``draws`` says what a trial is given. With ``reuse`` a
-    trial computes only what its upsets change; ``data`` is what the host reads, which trials may be
-    given again. Use as a context manager: afterwards the model is as a clean run left it.
+    BatchNorm is calibrated once, by the golden run, unless ``bn_calibration`` is faulty. A trial
+    that reads everything right takes the golden result without a run. ``draws`` says what it is
+    given. With ``reuse`` it computes only what its upsets change; ``data`` is what the host reads,
+    which trials may be given again. Afterwards the model is as a clean run left it.
     """
 
     def __init__(
@@ -113,8 +112,8 @@ class Evaluation:
         if len(unused) == len(self.widths):
             raise InjectionError("campaign: not one forward passed through a selected site")
         if unused:
-            told = f"no forward passed through {', '.join(unused)}: they are not upset"
-            warnings.warn(f"campaign: {told}", SeuWarning, stacklevel=2)
+            told = f"campaign: no forward passed through {', '.join(unused)}: they are not upset"
+            warnings.warn(told, SeuWarning, stacklevel=2)
         if self._recorder is not None:
             self._outputs = self._recorder.taken()
         self.golden_outcome = outcome
@@ -130,6 +129,17 @@ class Evaluation:
             images=None if right is None else self.images.number,
             right=right,
         )
+
+    def clean_again(self) -> Tuple[PhaseOutcome, Optional[Outcomes]]:
+        """What the golden run gives once more, and its outputs against those."""
+        assert self._before is not None
+        self._before.restore()
+        self.calibrations.rewind()
+        with self.injector.suspended():
+            outcome = self._run()
+        self._watch_nothing()
+        outputs = None if self._recorder is None else self._recorder.taken()
+        return outcome, compare(self._outputs, outputs)
 
     def _memories(self) -> List[SiteMemory]:
         words = {site.name: site.words for site in self.injector.sites}
@@ -286,6 +296,4 @@ class Evaluation:
 
 def _images(found: Optional[Changed]) -> Dict[str, Any]:
     """For a row."""
-    if found is None:
-        return {}
-    return {"changed": found.images, "wrong_to_wrong": found.wrong_to_wrong}
+    return {} if found is None else {"changed": found[0], "wrong_to_wrong": found[1]}

@@ -20,6 +20,7 @@ from ..settings.section import SECTION, parse_section
 from .correctness import Scored
 from .draws import Draws
 from .evaluation import Evaluation
+from .repeats import check_repeats
 from .returned import check_percent, outcome_of
 from .reused import reuse_of
 from .run import CampaignRun
@@ -86,12 +87,12 @@ class Campaign:
     def _run(self) -> Optional[Summary]:
         settings, campaign = self.section, self.campaign
         draws = Draws(plain_because(settings, campaign), settings.itinerary)
-        kept = None if campaign.critical is None else campaign.critical.images
-        asked = (campaign.outcomes, Scored(), reuse_of(campaign), None, draws, kept)
+        asked = (campaign.outcomes, Scored(), reuse_of(campaign), None, draws, campaign.images_kept)
         with Evaluation(self.model, self._outcome, settings, *asked) as evaluation:
             golden = evaluation.golden()
             assert evaluation.golden_outcome is not None
             check_percent(evaluation.golden_outcome)
+            check_repeats(evaluation)
             bers = self.section.grid
             about = {"command": None, "host": "Python", "argv": sys.argv, **self.section.about}
             run = CampaignRun(evaluation, self.campaign, bers, self.folder, _say, about)

@@ -70,8 +70,8 @@ class ReuseCheck:
             self._reuse.give_up()
             warnings.warn(
                 f"campaign.reuse: trial {trial} gives something else when all is computed, which "
-                "is what counts: modules of this model tell each other more than their inputs and "
-                "outputs show, so nothing is reused",
+                "is what counts: the evaluation does not repeat itself, or modules of this model "
+                "tell each other more than their inputs and outputs show; nothing is reused",
                 SeuWarning,
                 stacklevel=2,
             )

@@ -261,7 +261,7 @@ def check_golden(store: ResultStore, golden: TrialResult) -> None:
         raise InjectionError(
             f"{store.folder}: the golden run now gives {_percent(golden)}, and gave "
             f"{_percent(store.golden)} (or other outputs) when the campaign began: the data, the "
-            "libraries or the number of threads have changed; choose another output"
+            "evaluation, the libraries or the number of threads have changed; choose another output"
         )
 
 

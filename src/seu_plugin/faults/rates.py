@@ -12,7 +12,7 @@ import math
 import re
 from typing import Annotated, Any, Dict, Literal, Optional
 
-from pydantic import Field, StrictInt, field_validator, model_validator
+from pydantic import Field, StrictInt, field_validator, model_serializer, model_validator
 
 from ..fields import Frozen, integer, number
 from .counted import Counted
@@ -111,6 +111,14 @@ class Rate(Frozen):
     _counts = field_validator("upsets", "events", mode="before")(integer)
 
     _time = field_validator("exposure", mode="before")(checked_time)
+
+    @model_serializer(mode="wrap")
+    def _as_given(self, dump: Any) -> Dict[str, Any]:
+        """Without what is not given, which read again would be too much."""
+        found = {name: value for name, value in dump(self).items() if value is not None}
+        if self.fit_per_mbit is None:
+            found.pop("mbit", None)
+        return found
 
     @model_validator(mode="after")
     def _one_rate(self) -> Rate:

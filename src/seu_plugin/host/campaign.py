@@ -25,6 +25,7 @@ from ..campaign.draws import Draws
 from ..campaign.evaluation import Evaluation
 from ..campaign.host_data import HostData
 from ..campaign.pool import Worker, WorkerPool
+from ..campaign.repeats import check_repeats
 from ..campaign.reused import reuse_of, store_in
 from ..campaign.run import CampaignRun, section_identity
 from ..campaign.sampling import plain_because
@@ -142,7 +143,7 @@ class HostCampaign:
                 return run()
 
         settings = self.section.model_copy(update={"seed": self._seed(folder)})
-        draws = Draws(plain_because(settings, self.campaign), self.section.itinerary)
+        draws = Draws(plain_because(settings, self.campaign), settings.itinerary)
         runs_trials = not self.parallel or self._pipe is not None
         reuse = reuse_of(self.campaign, runs_trials, self._shares.workers)
         store = None if reuse is None else partial(store_in, folder, reuse)
@@ -150,15 +151,15 @@ class HostCampaign:
         images = self._correctness
         if images is None and phase.data is not None and phase.read_labels is not None:
             images = Labelled(data, phase.read_labels)
-        critical = self.campaign.critical if self._pipe is None else None
-        kept = None if critical is None else critical.images
+        kept = self.campaign.images_kept if self._pipe is None else None
         asked = (self.campaign.outcomes, images, reuse, data, draws, kept)
-        evaluation = Evaluation(phase.model, run_quietly, settings, *asked)
-        self._evaluation = evaluation
+        self._evaluation = evaluation = Evaluation(phase.model, run_quietly, settings, *asked)
         try:
             with evaluation:
                 self._say("golden run (no upsets):")
                 golden = evaluation.golden()
+                if self._correctness is not None and self._pipe is None:
+                    check_repeats(evaluation)
                 if phase.bit_widths is not None:
                     check_widths_used(phase.model, phase.bit_widths, evaluation.widths)
                 about = {
@@ -276,8 +277,7 @@ def check_output(folder: Path, section: FaultInjectionSection) -> None:
         raise ConfigError(text if text.startswith("output") else f"output: {text}") from error
     if (folder / MANIFEST).exists():
         assert section.campaign is not None
-        asked = (section, section.campaign, section.itinerary)
-        identity: Any = {"section": section_identity(*asked)}
+        identity: Any = {"section": section_identity(section, section.campaign, section.itinerary)}
         if section.seed is not None:
             identity["seed"] = section.seed
         shard = section.campaign.shard or "0/1"

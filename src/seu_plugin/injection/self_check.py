@@ -108,4 +108,6 @@ def _why(exposed: Sequence[ExposedSite], state: ForwardState) -> str:
         return _unused(state.settings.targets)
     if not state.used_clean:
         return "not one forward passed through a selected site"
-    return f"its sites were only used {' and '.join(state.used_clean)}, where it does not inject"
+    used = " and ".join(state.used_clean)
+    hint = ": call model.eval(), or set enable_in_training" if "train" in used else ""
+    return f"its sites were only used {used}, where it does not inject{hint}"

@@ -85,9 +85,10 @@ def _nothing_found(root: nn.Module, quantizer: Optional[str]) -> SiteError:
     if quantizer is not None:
         return SiteError(f"quantizer: {quantizer}, but {kind} has no layer that its adapter knows")
     return SiteError(
-        f"layers: {kind} has no quantized layer (a module with weight, quan_w_fn and bits): "
-        "quantize it with the host's replace_module_by_names first, or name quantizer: float if "
-        f"its weights are to be plain floats (adapters asked: {', '.join(asked())})"
+        f"layers: {kind} has no quantized layer that an adapter knows (asked: "
+        f"{', '.join(asked())}): prepare it first (RFQuant's replace_module_by_names, torch.ao's "
+        "prepare_qat, not converted yet), or name quantizer: float if its weights are to be plain "
+        "floats"
     )
 
 

@@ -275,6 +275,11 @@ class CampaignSettings(Frozen):
         return self
 
     @property
+    def images_kept(self) -> Optional[int]:
+        """Of the golden run, for the gradients of ``critical``."""
+        return None if self.critical is None else self.critical.images
+
+    @property
     def available_drop(self) -> Optional[float]:
         """Percentage points up to which a mission's network is available."""
         asked = None if self.mission is None else self.mission.requirement

@@ -360,3 +360,20 @@ def test_a_campaign_goes_on_with_other_reuse(tmp_path, monkeypatch):
     campaign(tmp_path / "one", reuse_memory=1 << 20, trials=6, **asked).run()
     campaign(tmp_path / "other", reuse=False, trials=6, **asked).run()
     assert agree(rows(tmp_path / "one"), rows(tmp_path / "other"))
+
+
+def test_environments_are_reported_and_read_again(tmp_path):
+    several = [
+        {"name": "quiet", "share": 0.9, "rate": {"upsets_per_bit_day": 1e-4}},
+        {"name": "storm", "share": 0.1, "rate": {"upsets": 4, "device_hours": 24.0, "bits": 1e4}},
+    ]
+    mission = {"duration": "30 d", "scrub_interval": "3 d", "points": 3, "environments": several}
+    asked = {"mission": mission, "ber": None, "trials": 3, "threshold": "grid"}
+    summary = campaign(tmp_path, **asked).run()
+    (found,) = summary.missions
+    assert summary.rate is None  # each environment has its own
+    assert found.environments == 2
+    assert found.per_bit_day == pytest.approx(0.9e-4 + 0.1 * 4e-4)
+    assert "2 environments in turn: 0.00013 upsets of a bit a day" in "\n".join(found.text())
+    assert summary_of([tmp_path]).missions == (found,)
+    assert campaign(tmp_path, **asked).run() == summary

@@ -136,3 +136,18 @@ def test_clusters_of_one_size_leave_a_bit_wrong_as_often_as_single_upsets():
     ber = ber_after(1.0, 0.5, relaxation("mbu", AsymmetricRates(), clusters))
     start = ber / clusters.mean  # of an event at each cell; a bit lies in two clusters
     assert 2 * start * (1 - start) == pytest.approx(ber_after(1.0, 0.5))
+
+
+@pytest.mark.parametrize(
+    "given_",
+    [
+        {"fit_per_mbit": 5.0},
+        {"fit_per_mbit": 5.0, "mbit": "binary"},
+        {"upsets_per_bit_day": 1e-7, "exposure": "3 d"},
+        {"upsets": 3, "device_hours": 5.0, "bits": 8.0},
+        {"cross_section_cm2_per_bit": 1e-14, "flux_per_cm2_s": 2.0},
+    ],
+)
+def test_what_is_written_is_read_again(given_):
+    rate = Rate(**given_)
+    assert Rate(**rate.model_dump(mode="json")) == rate
