@@ -215,3 +215,26 @@ def test_an_environment_begins_in_time():
 def test_too_many_upsets_are_an_error_before_any():
     with pytest.raises(ConfigError, match=r"meets 8e\+08 upsets in a period; .* scrub more often"):
         histories(codes=10_000_000, rate=2.0)
+
+
+def test_a_vote_is_wrong_where_two_copies_are():
+    """Of tmr, 3 p^2 - 2 p^3 with p the BER of the age."""
+    made = histories(codes=1000, scrubs=1, rate=0.02, protection=(ProtectionRule(scheme="tmr"),))
+    found = wrong_share(made, 40, 4000)
+    p = np.array([ber_after(0.02, time) for time in found[:, 0]])
+    assert agrees(found[:, 1], 3 * p**2 - 2 * p**3, len(found) * 4000)
+
+
+@pytest.mark.parametrize("sweeping", [False, True])
+def test_clusters_in_coded_memory_are_followed(sweeping):
+    clusters = ClusterSettings(sizes={1: 0.5, 2: 0.5})
+    asked = {"mode": "mbu", "mbu": clusters, "sweeping": sweeping, **CODED}
+    reads = [one for _, one in looked(histories(codes=2000, rate=0.002, **asked), 20)]
+    assert any(not one.harmless for one in reads)
+    assert sum(one.corrected for one in reads) > 0
+
+
+def test_selected_bits_alone_are_upset():
+    made = histories(codes=500, bits=(0, 3), rate=0.05)
+    masks = [one.map.mask for _, one in looked(made, 10)]
+    assert int(np.bitwise_or.reduce(np.concatenate(masks))) == 0b1001
