@@ -20,7 +20,7 @@ NONE = -1
 #: Counts of a row, those of its outcomes, and fields that few rows have or that are text.
 COUNTS = ("upsets", "words_hit", "bits", "residual", "corrected", "detected", "images")
 OUTCOMES = ("masked", "tolerable", "critical", "nan_inf")
-RARE = ("digest", "right", "changed", "wrong_to_wrong")
+RARE = ("digest", "right", "changed", "wrong_to_wrong", "margin")
 
 
 @dataclass(frozen=True, eq=False)

@@ -185,8 +185,9 @@ def _struck(values: Sequence[Any]) -> Ragged:
 
 def _rare(values: Sequence[Any], name: str, several: int) -> Dict[int, Any]:
     found = rare_of(values)
-    if name == "digest":
-        _types([*found.values()], str)
+    if name in ("digest", "margin"):
+        _types([*found.values()], str if name == "digest" else float)
+        _check(name == "digest" or np.isfinite([*found.values()]).all())
         return found
     _types([*found.values()], list)
     _check({*map(len, found.values())} <= {several})

@@ -63,6 +63,7 @@ class _Row(_Strict):
     right: Optional[Tuple[StrictStr, ...]] = None
     changed: Optional[Tuple[StrictStr, ...]] = None
     wrong_to_wrong: Optional[Tuple[Count, ...]] = None
+    margin: Optional[Annotated[float, Field(strict=True, allow_inf_nan=False)]] = None
     moment: Optional[Count] = None
     rate: Optional[Literal["low", "high"]] = None
 

@@ -20,7 +20,7 @@ from .critical import CriticalSummary, Plan, critical_summary
 from .curve import CurvePoint, curve
 from .drops import Drops, drops_of
 from .images import golden_interval, golden_scores, intervals, two_way_by_ber
-from .intervals import Interval, clopper_pearson, sample_size
+from .intervals import Interval, clopper_pearson, sample_size, t_interval
 from .mission import MissionSummary, followed, mission_summary
 from .strata import is_exhaustive
 from .threshold import Threshold, estimate, evidence
@@ -35,7 +35,9 @@ class StratumSummary:
     ``interval`` is that of near-normal drops over trials; a point where every word was tried
     (``exhaustive``, then nothing is left to chance); ``deviation`` their standard deviation.
     ``critical`` is the fraction of trials that changed the top-1 class of any image, or the
-    accuracy where outputs were not compared.
+    accuracy where outputs were not compared. ``margin``: how much the mean logit margin changes per
+    upset, with its near-normal interval over trials; None: not known. It moves where no image
+    changes its class.
     """
 
     name: str
@@ -50,6 +52,8 @@ class StratumSummary:
     critical: float
     critical_interval: Interval
     deviation: float
+    margin: Optional[float] = None
+    margin_interval: Optional[Interval] = None
 
 
 class Difference(NamedTuple):
@@ -228,4 +232,16 @@ def _stratum(
         critical=share,
         critical_interval=Interval(share, share) if exhaustive else sure,
         deviation=float(np.std(drops, ddof=1)) if n > 1 else 0.0,
+        **_margin(results, trial.placed, exhaustive, confidence),
     )
+
+
+def _margin(
+    results: Sequence[TrialResult], placed: int, exhaustive: bool, confidence: float
+) -> Dict[str, Any]:
+    known = [r.margin / placed for r in results if r.margin is not None]
+    if len(known) < len(results) or len(known) < 2:
+        return {}
+    mean = float(np.mean(known))
+    sampled = Interval(mean, mean) if exhaustive else t_interval(known, confidence)
+    return {"margin": mean, "margin_interval": sampled}

@@ -78,8 +78,10 @@ class TrialResult:
     manifest's ``population``. Where labels are known, for each architecture the images that are
     classified right in the golden run (``right``), and those whose being so a trial changed
     (``changed``), as :func:`~.packed_bits.packed` writes them; ``wrong_to_wrong``: how many a trial
-    gave another wrong class. Of the run alone, in no row: ``reused``, how much of its work it took
-    from the golden run, of 1; ``differs``, where the host's data were not those of that."""
+    gave another wrong class. ``margin``: by how much the mean logit margin of the golden run's
+    classes changed, over images with finite outputs, each bounded by the largest there. Of the run
+    alone, in no row: ``reused``, how much of its work it took from the golden run, of 1;
+    ``differs``, where the host's data were not those of that."""
 
     trial: Trial
     metrics: Tuple[float, ...]
@@ -99,6 +101,7 @@ class TrialResult:
     right: Optional[Tuple[str, ...]] = None
     changed: Optional[Tuple[str, ...]] = None
     wrong_to_wrong: Optional[Tuple[int, ...]] = None
+    margin: Optional[float] = None
     reused: Optional[float] = field(default=None, compare=False)
     differs: Optional[str] = field(default=None, compare=False)
 
@@ -117,7 +120,7 @@ class TrialResult:
 
 
 #: Of rows that earlier versions did not write.
-_LATER = ("struck", "images", "right", "changed", "wrong_to_wrong")
+_LATER = ("struck", "images", "right", "changed", "wrong_to_wrong", "margin")
 
 
 def _same_bits(ours: Tuple[str, ...], theirs: Tuple[str, ...]) -> bool:
@@ -141,7 +144,8 @@ def same(one: TrialResult, other: TrialResult) -> bool:
         ours, theirs = getattr(one, name), getattr(other, name)
         if ours != theirs and _same_bits(ours, theirs):
             other = replace(other, **{name: ours})
-    return replace(one, seconds=0.0) == replace(other, seconds=0.0)
+    # A sum of floats may be rounded otherwise elsewhere.
+    return replace(one, seconds=0.0, margin=None) == replace(other, seconds=0.0, margin=None)
 
 
 def grid(bers: Tuple[float, ...], first: int, last: int) -> List[Trial]:

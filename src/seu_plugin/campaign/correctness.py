@@ -84,7 +84,7 @@ class Labelled(Correctness):
     def of(self, outcome: PhaseOutcome, recorded: Optional[Recorded]) -> Optional[Seen]:
         if not self._labels or recorded is None:
             return None
-        _, classes, finite = recorded
+        classes, finite = recorded[1:3]
         labels = torch.cat(self._labels)
         if labels.shape != classes.shape or len(labels) % len(outcome.metrics):
             return None

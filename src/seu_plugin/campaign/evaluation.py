@@ -26,7 +26,7 @@ from .correctness import Changed, Correctness, Images
 from .draws import Draws, Struck
 from .host_data import HostData
 from .model_digest import digest_of
-from .outcomes import GoldenDigest, OutputRecorder, Recorded, both, check_metrics, compare
+from .outcomes import GoldenDigest, OutputRecorder, Recorded, against, both, check_metrics, compare
 from .reuse_check import Ran, ReuseCheck
 from .run_state import Calibrations, RunState, check_observers
 from .sampling import site_memories
@@ -116,6 +116,7 @@ class Evaluation:
             warnings.warn(told, SeuWarning, stacklevel=2)
         if self._recorder is not None:
             self._outputs = self._recorder.taken()
+            self._recorder.golden = None if self._outputs is None else self._outputs[1]
         self.golden_outcome = outcome
         right = self.images.begin(outcome, self._outputs)
         self.draws.begin(self._memories, self._is_static(), self.seed)
@@ -169,7 +170,7 @@ class Evaluation:
                     **unread,
                     bits=self.stored.bits,
                     ran=False,
-                    outcomes=compare(self._outputs, self._outputs),
+                    **against(self._outputs, self._outputs),
                     seconds=time.perf_counter() - started,
                     struck=struck,
                     **_images(self.images.unchanged()),
@@ -188,11 +189,11 @@ class Evaluation:
                 name: sum(getattr(s, name) for s in sites if s.name in weights)
                 for name in ("residual", "corrected", "detected")
             }
-        outcomes = compare(self._outputs, outputs)
+        compared = against(self._outputs, outputs)
         differs = next(filter(None, on_every_rank(self.data.differs)), None)
         if differs is not None:
             self.images.refuse(differs)
-            outcomes = None  # image j is another image
+            compared = {}  # image j is another image
         result = TrialResult(
             trial,
             tuple(outcome.metrics),
@@ -200,9 +201,9 @@ class Evaluation:
             sum(s.words_hit for s in sites),
             sum(s.bits for s in sites),
             {s.name: s.upsets for s in sites if s.upsets},
-            outcomes,
             seconds=time.perf_counter() - started,
             struck=struck,
+            **compared,
             **_images(self.images.changed(outcome, outputs)),
             differs=differs,
             reused=reused,

@@ -92,7 +92,7 @@ class Campaign:
             golden = evaluation.golden()
             assert evaluation.golden_outcome is not None
             check_percent(evaluation.golden_outcome)
-            check_repeats(evaluation)
+            check_repeats(evaluation, self.folder)
             bers = self.section.grid
             about = {"command": None, "host": "Python", "argv": sys.argv, **self.section.about}
             run = CampaignRun(evaluation, self.campaign, bers, self.folder, _say, about)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any, Callable, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import torch
 
@@ -11,8 +11,9 @@ from ..analysis.trials import Outcomes
 from ..errors import ConfigError, InjectionError
 from ..injection.devices import on_every_rank
 
-#: For each image: hash of its outputs, top-1 class, whether all are finite.
-Recorded = Tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+#: For each image: hash of its outputs, top-1 class, whether all are finite, and the margin of the
+#: class that the golden run gave it (its logit less the highest other one).
+Recorded = Tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
 
 #: Odd multiplier of a 64-bit hash over the bits of one image's outputs.
 _MIX = 0x9E3779B97F4A7C15 - (1 << 64)
@@ -20,18 +21,21 @@ _MIX = 0x9E3779B97F4A7C15 - (1 << 64)
 
 class OutputRecorder:
     """Sees the model's output of each forward; keeps, on its device, a 64-bit hash, the top-1
-    class and whether all is finite, for each image: O(images), and nothing waits for a GPU.
+    class, whether all is finite, and the margin, for each image: O(images), and nothing waits for a
+    GPU. ``golden``: the classes of the golden run, whose margins are kept from then on.
 
     Outputs other than one floating-point tensor of shape [images, classes] cannot be compared:
     ``observed`` is False then.
     """
 
     def __init__(self) -> None:
+        self.golden: Optional[torch.Tensor] = None
         self.clear()
 
     def clear(self) -> None:
         self.observed = True
         self._batches: List[Recorded] = []
+        self._at = 0
 
     def __call__(self, output: Any, images: Sequence[Any] = ()) -> None:
         if not (
@@ -40,9 +44,19 @@ class OutputRecorder:
             self.observed = False
             return
         output = output.detach()
-        self._batches.append(
-            (_hashes(output), output.argmax(dim=1), torch.isfinite(output).all(dim=1))
-        )
+        classes = output.argmax(dim=1)
+        finite = torch.isfinite(output).all(dim=1)
+        self._batches.append((_hashes(output), classes, finite, self._margins(output, classes)))
+
+    def _margins(self, output: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+        start, self._at = self._at, self._at + len(output)
+        if self.golden is not None and self._at <= len(self.golden):
+            classes = self.golden[start : self._at].to(output.device)
+        if output.shape[1] < 2:
+            return torch.zeros_like(classes, dtype=torch.float64)
+        wide = output.double()  # differences of the largest floats are no float32
+        own = wide.gather(1, classes[:, None])
+        return own[:, 0] - wide.scatter(1, classes[:, None], -torch.inf).amax(dim=1)
 
     def taken(self) -> Optional[Recorded]:
         """What was recorded, on the CPU, and forget it; None if outputs cannot be compared."""
@@ -50,8 +64,8 @@ class OutputRecorder:
         self.clear()
         if not observed or not batches:
             return None
-        hashes, classes, finite = (torch.cat(parts).cpu() for parts in zip(*batches))
-        return hashes, classes, finite
+        hashes, classes, finite, margins = (torch.cat(parts).cpu() for parts in zip(*batches))
+        return hashes, classes, finite, margins
 
 
 def compare(golden: Optional[Recorded], faulted: Optional[Recorded]) -> Optional[Outcomes]:
@@ -61,7 +75,7 @@ def compare(golden: Optional[Recorded], faulted: Optional[Recorded]) -> Optional
     """
     if golden is None or faulted is None:
         return None
-    (before, was, _), (after, now, finite) = golden, faulted
+    (before, was, _, _), (after, now, finite, _) = golden, faulted
     if before.shape != after.shape:
         raise InjectionError(
             f"the golden run gave outputs for {len(before)} images and a trial for {len(after)}: "
@@ -72,6 +86,20 @@ def compare(golden: Optional[Recorded], faulted: Optional[Recorded]) -> Optional
     tolerable, broken = finite & ~masked & ~critical, ~finite & ~masked
     here = [int(part.sum()) for part in (masked, tolerable, critical, broken)]
     return Outcomes(*(sum(counts) for counts in zip(*on_every_rank(here))))
+
+
+def against(golden: Optional[Recorded], faulted: Optional[Recorded]) -> Dict[str, Any]:
+    """For a row: :func:`compare`, and the mean change of margins, over all ranks, of the images
+    whose outputs are finite; None where none are. No margin counts as more than the largest of the
+    golden run, or less than that with a minus: what an exponent does to one image is bounded."""
+    outcomes = compare(golden, faulted)
+    if golden is None or faulted is None:
+        return {"outcomes": outcomes, "margin": None}
+    finite = golden[2] & faulted[2]
+    most = float(golden[3][golden[2]].abs().max()) if bool(golden[2].any()) else 0.0
+    change = (faulted[3].clamp(-most, most) - golden[3])[finite]
+    sums, counts = zip(*on_every_rank((float(change.sum()), int(finite.sum()))))
+    return {"outcomes": outcomes, "margin": sum(sums) / sum(counts) if sum(counts) else None}
 
 
 class GoldenDigest:

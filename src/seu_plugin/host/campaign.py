@@ -159,7 +159,7 @@ class HostCampaign:
                 self._say("golden run (no upsets):")
                 golden = evaluation.golden()
                 if self._correctness is not None and self._pipe is None:
-                    check_repeats(evaluation)
+                    check_repeats(evaluation, folder)
                 if phase.bit_widths is not None:
                     check_widths_used(phase.model, phase.bit_widths, evaluation.widths)
                 about = {

@@ -64,6 +64,7 @@ def report_page(
         confidence=f"{100 * summary.confidence:g} %",
         architectures=architectures,
         sensitivity=_data_uri(sensitivity_map(summary)),
+        margins=any(one.margin is not None for one in summary.sensitivity),
         upsets_by_site=_in_order(summary.upsets_by_site, manifest),
         setup=_setup(manifest),
         command=shlex.join(command) if command else None,

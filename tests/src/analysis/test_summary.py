@@ -157,3 +157,16 @@ def test_the_band_is_wider_than_each_interval():
     for ber in summary(rows).bers:
         one, band = ber.drop_normal_interval, ber.drop_band_interval
         assert band.low < one.low < one.high < band.high
+
+
+def test_strata_tell_how_margins_move():
+    from dataclasses import replace
+
+    import made_up
+
+    rows, strata = made_up.sensitivity(by=("layer",))
+    moved = [replace(row, margin=-0.2 - 0.01 * row.trial.number) for row in rows]
+    found = made_up.summary([*made_up.results(), *moved], strata).sensitivity
+    assert [one.margin for one in found] == pytest.approx([-0.215] * 3)
+    assert all(one.margin_interval.low < -0.215 < one.margin_interval.high for one in found)
+    assert made_up.summary([*made_up.results(), *rows], strata).sensitivity[0].margin is None

@@ -179,7 +179,7 @@ def test_another_wrong_class_is_counted():
     with host.golden(images.note):
         golden = recorded(data, wrong=[1, 2, 3])
     assert images.begin(PhaseOutcome(None, (50.0,)), golden)
-    hashes, classes, finite = golden
+    hashes, classes, finite, *_ = golden
     classes, finite = classes.clone(), finite.clone()
     classes[1] = 3 - classes[1] - LABELS[1]  # the third class
     finite[2] = False
@@ -304,7 +304,7 @@ def test_outputs_that_are_not_finite_are_right_where_the_host_has_them_right():
     data = loader()
     host, images = watched(data)
     with host.golden(images.note):
-        hashes, classes, finite = recorded(data)
+        hashes, classes, finite, _ = recorded(data)
     assert images.begin(PhaseOutcome(None, (100.0,)), (hashes, classes, finite))
     broken = classes.clone(), finite.clone()
     broken[0][:], broken[1][:] = 0, False  # argmax of NaN
