@@ -227,7 +227,7 @@ def test_what_an_evaluation_gives(value, tmp_path):
 
 def test_a_trial_that_gives_something_else_ends_the_campaign_with_its_name(tmp_path):
     for value in ([90.0, 80.0], math.nan, 101.0):
-        model, values = toy.net(), [95.0, 94.0, value]
+        model, values = toy.net(), [95.0, 95.0, 94.0, value]
 
         def evaluate(model=model, values=values):
             model(toy.batch())

@@ -82,5 +82,5 @@ def test_a_range_that_is_no_width_is_refused_before_a_forward():
 def test_a_layer_without_quantization_is_no_site():
     net = model()
     net[0].quan_w_fn = nn.Identity()
-    with pytest.raises(SiteError, match=r"adapters asked: rfquant, torch\.ao, brevitas, lsq-net"):
+    with pytest.raises(SiteError, match=r"asked: rfquant, torch\.ao, brevitas, lsq-net"):
         FaultInjector(net, ber=0.01, seed=1)
