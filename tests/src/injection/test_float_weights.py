@@ -263,7 +263,7 @@ def test_a_word_of_16_bits_has_no_bit_above_15(dtype):
     clean = model[0].weight.detach().clone()
     with injector, torch.no_grad():
         model(torch.ones(1, 16, dtype=dtype))
-        read = torch.cat([model[0](one) for one in torch.eye(16, dtype=dtype).split(1)])
+        read = torch.cat([model[0](one) for one in torch.eye(16).to(dtype).split(1)])
         found = injector.faults()
     assert found and max(fault.bit for fault in found) < 16
     assert torch.equal(model[0].weight, clean) and read.shape == (16, 64)
