@@ -12,6 +12,7 @@ import math
 from dataclasses import dataclass
 from typing import List, Optional, Sequence, Tuple
 
+import numpy as np
 from scipy import special
 
 from .by_ber import BerSummary
@@ -23,14 +24,21 @@ MOST = 20.0
 
 @dataclass(frozen=True)
 class Stratum:
-    """Stored ``bits``, and of ``trials`` the mean ``drop`` per upset with its standard
-    ``deviation``; nothing is left to chance where all were tried (``exhaustive``)."""
+    """A part of the memory of so many stored bits (``words``: of one position, one a word), and of
+    ``trials`` the mean ``drop`` per upset with its standard ``deviation``, in percentage points.
+    Nothing is left to chance where every bit was tried (``exhaustive``)."""
 
-    bits: int
+    words: int
     trials: int
     drop: float
     deviation: float
     exhaustive: bool
+
+    @classmethod
+    def of(cls, words: int, drops: Sequence[float], exhaustive: bool) -> Stratum:
+        """Of drops per upset, one a trial."""
+        deviation = float(np.std(drops, ddof=1)) if len(drops) > 1 else 0.0
+        return cls(words, len(drops), float(np.mean(drops)), deviation, exhaustive)
 
 
 @dataclass(frozen=True)
@@ -52,10 +60,10 @@ def additive(
 ) -> Tuple[Additive, ...]:
     """At the BERs of ``rows`` (of one architecture) that the sum is worth comparing at; nothing if
     the strata are not the whole memory of ``bits``."""
-    if not strata or sum(one.bits for one in strata) != bits:
+    if not strata or sum(one.words for one in strata) != bits:
         return ()
     error, freedom = _error(strata)
-    per_ber = sum(one.bits * one.drop for one in strata)
+    per_ber = sum(one.words * one.drop for one in strata)
     found: List[Additive] = []
     for row in rows:
         foretold = row.ber * per_ber
@@ -76,7 +84,7 @@ def _error(strata: Sequence[Stratum]) -> Tuple[float, float]:
     parts, freedom = [], []
     for one, variance in zip(strata, variances(strata)):
         if not one.exhaustive:
-            parts.append(one.bits**2 * variance / one.trials)
+            parts.append(one.words**2 * variance / one.trials)
             freedom.append(_of_freedom(parts[-1], one.trials))
     total = sum(parts)
     if not total:
@@ -88,8 +96,8 @@ def variances(strata: Sequence[Stratum]) -> List[float]:
     """Of drops per upset. A stratum whose trials all agree is given the scatter that one more
     trial, at the mean of the study, would give it: few trials without a drop are not a drop of
     0."""
-    bits = sum(one.bits for one in strata)
-    mean = sum(one.bits * one.drop for one in strata) / bits
+    bits = sum(one.words for one in strata)
+    mean = sum(one.words * one.drop for one in strata) / bits
     return [one.deviation**2 or (mean - one.drop) ** 2 / (one.trials + 1) for one in strata]
 
 
@@ -98,7 +106,7 @@ def allocated(strata: Sequence[Stratum], trials: int) -> List[int]:
     standard deviation of its drops (J. Neyman, Journal of the Royal Statistical Society 97, 1934),
     none where all were tried; the largest remainders make up the sum."""
     spread = [
-        0.0 if one.exhaustive else one.bits * math.sqrt(variance)
+        0.0 if one.exhaustive else one.words * math.sqrt(variance)
         for one, variance in zip(strata, variances(strata))
     ]
     if not sum(spread):

@@ -34,7 +34,7 @@ FLOOR = 0.1
 Floats = npt.NDArray[np.float64]
 
 
-class Plan(BaseModel):
+class CriticalPlan(BaseModel):
     """Of a memory of ``bits``, those ``drawn``: site, word, bit, and the chance that it was."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -81,7 +81,7 @@ def plan_of(
     bits: Mapping[str, Sequence[int]],
     trials: int,
     seed: int,
-) -> Plan:
+) -> CriticalPlan:
     """About ``trials`` bits: ``scores[site][word, i]`` is that of bit ``bits[site][i]``."""
     sites = sorted(scores)
     flat = np.concatenate([scores[site].ravel() for site in sites]).astype(np.float64)
@@ -98,7 +98,7 @@ def plan_of(
         for i in np.flatnonzero(random < here).tolist():
             word, which = divmod(i, several)
             drawn.append((site, word, int(bits[site][which]), float(here[i])))
-    return Plan(bits=flat.size, drawn=tuple(drawn))
+    return CriticalPlan(bits=flat.size, drawn=tuple(drawn))
 
 
 def used_up(scores: Floats) -> Floats:
@@ -129,7 +129,7 @@ def inclusion(scores: Floats, trials: float) -> Floats:
 
 
 def critical_summary(
-    plan: Plan, results: Sequence[TrialResult], golden: float, confidence: float
+    plan: CriticalPlan, results: Sequence[TrialResult], golden: float, confidence: float
 ) -> Optional[CriticalSummary]:
     """What the trials of a plan say; None before all of them are there."""
     known: Dict[Tuple[str, int, int], float] = {}
@@ -153,16 +153,16 @@ def critical_summary(
     return CriticalSummary(plan.bits, len(drops), int((~left).sum()), mean, interval)
 
 
-def write_plan(folder: Path, plan: Plan) -> None:
+def write_plan(folder: Path, plan: CriticalPlan) -> None:
     write_whole(folder / CRITICAL, json.dumps(plan.model_dump()) + "\n")
 
 
-def read_plan(folder: Path) -> Optional[Plan]:
+def read_plan(folder: Path) -> Optional[CriticalPlan]:
     """The plan in ``folder``; None if there is none. Raises ConfigError for a damaged one."""
     path = folder / CRITICAL
     if not path.exists():
         return None
     try:
-        return Plan.model_validate(read_json(path))
+        return CriticalPlan.model_validate(read_json(path))
     except ValidationError as error:
         raise ConfigError(f"{path}: {first_mistake(error)}") from None

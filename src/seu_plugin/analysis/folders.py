@@ -19,6 +19,7 @@ from ..settings.campaign import CampaignSettings
 from .columns import Rows, joined_rows
 from .critical import read_plan
 from .manifest import MANIFEST, PopulationFields, check_same_campaign, read_manifest, together
+from .mission import Missions
 from .rows import TRIALS, read_rows
 from .summary import Summary, summarize
 from .times import rate_of
@@ -91,12 +92,8 @@ def summary_of_merged(
     except ValidationError as error:
         where = f"{folders[0] / MANIFEST}: identity.section"
         raise ConfigError(f"{where}: {first_mistake(error)}") from None
-    population, itinerary = population_of(manifest), itinerary_of(manifest, folders)
-    clean = {}
-    if population is not None and itinerary is not None and _is_of_flips(manifest):
-        clean = {name: clean_share(itinerary, population, name) for name in itinerary.rates}
-    asked = (plan, _strata(manifest), rate, population, itinerary, manifest["seed"], clean)
-    return summarize(golden, rows, *asked, read_plan(folders[0]))
+    asked = (plan, _strata(manifest), rate, population_of(manifest))
+    return summarize(golden, rows, *asked, missions_of(manifest, folders), read_plan(folders[0]))
 
 
 def population_of(manifest: Mapping[str, Any]) -> Optional[Population]:
@@ -105,19 +102,21 @@ def population_of(manifest: Mapping[str, Any]) -> Optional[Population]:
     return None if fields is None else PopulationFields.model_validate(fields).population()
 
 
-def _is_of_flips(manifest: Mapping[str, Any]) -> bool:
-    mode: str = manifest["identity"]["section"].get("mode", "ber")
-    return mode == "ber"
-
-
-def itinerary_of(manifest: Mapping[str, Any], folders: Sequence[Path]) -> Optional[Itinerary]:
-    """Of the missions that were followed. Raises ConfigError for what is none."""
-    document = manifest["identity"]["section"].get("mission")
+def missions_of(manifest: Mapping[str, Any], folders: Sequence[Path]) -> Optional[Missions]:
+    """Those that were followed; None: none were. Raises ConfigError for what is no mission."""
+    section, population = manifest["identity"]["section"], population_of(manifest)
+    document = section.get("mission")
+    if document is None:
+        return None
     try:
-        return None if document is None else Itinerary.read(document)
+        itinerary = Itinerary.read(document)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         where = f"{folders[0] / MANIFEST}: identity.section.mission"
         raise ConfigError(f"{where}: is no mission ({error!r})") from None
+    clean = {}
+    if population is not None and section.get("mode", "ber") == "ber":
+        clean = {name: clean_share(itinerary, population, name) for name in itinerary.rates}
+    return Missions(itinerary, manifest["seed"], clean)
 
 
 def _strata(manifest: Mapping[str, Any]) -> Dict[str, int]:

@@ -27,6 +27,15 @@ from .intervals import Interval, clopper_pearson
 SHOWN = 30
 
 
+class Missions(NamedTuple):
+    """Which missions were followed, under which ``seed``. ``clean``: by end of the rate's interval,
+    the exact share of the time in which nothing is read wrong, as far as it is known."""
+
+    itinerary: Itinerary
+    seed: int
+    clean: Mapping[str, float] = MappingProxyType({})
+
+
 class Followed(NamedTuple):
     """Missions at one rate: when each was looked at, and what accuracy was; both of shape
     [missions, times]."""
@@ -161,8 +170,9 @@ def _ends(interval: Interval) -> str:
     return f"{interval.low:.2f} ... {interval.high:.2f}"
 
 
-def followed(rows: Rows, itinerary: Itinerary, seed: int, architecture: int) -> Dict[str, Followed]:
+def followed(rows: Rows, missions: Missions, architecture: int = 0) -> Dict[str, Followed]:
     """By end of the rate's interval, the missions of which all times are there."""
+    itinerary = missions.itinerary
     numbers, metric = rows.number, rows.metric(architecture)
     found: Dict[str, Followed] = {}
     for rate in itinerary.rates:
@@ -172,23 +182,23 @@ def followed(rows: Rows, itinerary: Itinerary, seed: int, architecture: int) -> 
         every, first, counts = np.unique(here, return_index=True, return_counts=True)
         whole = counts == itinerary.points
         table = [accuracy[i : i + itinerary.points] for i in first[whole]]
-        times = [itinerary.times(seed, int(number)) for number in every[whole]]
+        times = [itinerary.times(missions.seed, int(number)) for number in every[whole]]
         shape = (len(table), itinerary.points)
         found[rate] = Followed(np.reshape(times, shape), np.reshape(table, shape))
     return found
 
 
 def mission_summary(
-    missions: Dict[str, Followed],
-    itinerary: Itinerary,
+    rows: Rows,
+    missions: Missions,
     golden: float,
     campaign: CampaignSettings,
     architecture: int = 0,
-    clean: Mapping[str, float] = MappingProxyType({}),
 ) -> Optional[MissionSummary]:
-    """What they say; None before there are two. ``clean``: by end of the rate's interval, the exact
-    share of the time in which nothing is read wrong, as far as it is known."""
-    measured, sure = missions[""], campaign.confidence
+    """What the trials of missions say; None before there are two."""
+    itinerary, clean = missions.itinerary, missions.clean
+    by_rate = followed(rows, missions, architecture)
+    measured, sure = by_rate[""], campaign.confidence
     if len(measured.accuracy) < 2:
         return None
     max_drop = campaign.available_drop
@@ -200,7 +210,7 @@ def mission_summary(
     )
     asked = None if campaign.mission is None else campaign.mission.requirement
     shares = (
-        {} if max_drop is None else {r: _shares(m, golden, max_drop) for r, m in missions.items()}
+        {} if max_drop is None else {r: _shares(m, golden, max_drop) for r, m in by_rate.items()}
     )
     return MissionSummary(
         architecture,

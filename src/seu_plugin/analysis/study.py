@@ -11,7 +11,7 @@ from scipy import special
 from ..errors import ConfigError
 from ..fields import selected_bits
 from ..memory.layout import MemorySettings
-from .additive import Stratum, variances
+from .additive import variances
 from .folders import merged, summary_of
 from .planner import Part, Plan, plan, strongest
 from .summary import Summary
@@ -50,14 +50,13 @@ def upper_bounds(summary: Summary) -> Dict[str, float]:
     """By stratum, how much an upset may cost: all of them hold with the confidence of the
     campaign, if drops are near normal."""
     strata = summary.sensitivity
-    seen = [Stratum(s.words, s.trials, s.drop, s.deviation, s.exhaustive) for s in strata]
-    each = 1.0 - (1.0 - summary.confidence) / len(seen)
+    each = 1.0 - (1.0 - summary.confidence) / len(strata)
     found = {}
-    for one, stratum, variance in zip(strata, seen, variances(seen)):
+    for one, variance in zip(strata, variances(strata)):
         half = 0.0
         if not one.exhaustive:
             t = float(special.stdtrit(max(one.trials - 1, 1), each))
-            half = t * math.sqrt(variance / stratum.trials)
+            half = t * math.sqrt(variance / one.trials)
         found[one.name] = max(one.drop + half, 0.0)
     return found
 

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from types import MappingProxyType
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ..errors import ConfigError
-from ..faults.itinerary import Itinerary
 from ..faults.population import Population
 from ..faults.upset_rate import UpsetRate
 from ..settings.campaign import CampaignSettings
 from .additive import Additive, Stratum, additive
 from .by_ber import BerSummary, by_bers
 from .columns import Rows
-from .critical import CriticalSummary, Plan, critical_summary
+from .critical import CriticalPlan, CriticalSummary, critical_summary
 from .curve import CurvePoint, curve
 from .drops import Drops, drops_of
 from .images import golden_interval, golden_scores, intervals, two_way_by_ber
 from .intervals import Interval, clopper_pearson, sample_size, t_interval
-from .mission import MissionSummary, followed, mission_summary
+from .mission import Missions, MissionSummary, mission_summary
 from .strata import is_exhaustive
 from .threshold import Threshold, estimate, evidence
 from .times import RateSummary, each_confidence, rate_summary
@@ -29,29 +27,23 @@ from .trials import Trial, TrialResult, stratum
 
 
 @dataclass(frozen=True)
-class StratumSummary:
+class StratumSummary(Stratum):
     """Accuracy drop per upset in one part of the memory, in percentage points.
 
     ``interval`` is that of near-normal drops over trials; a point where every word was tried
-    (``exhaustive``, then nothing is left to chance); ``deviation`` their standard deviation.
-    ``critical`` is the fraction of trials that changed the top-1 class of any image, or the
-    accuracy where outputs were not compared. ``margin``: how much the mean logit margin changes per
-    upset, with its near-normal interval over trials; None: not known. It moves where no image
-    changes its class.
+    (``exhaustive``, then nothing is left to chance). ``critical`` is the fraction of trials that
+    changed the top-1 class of any image, or the accuracy where outputs were not compared.
+    ``margin``: how much the mean logit margin changes per upset, with its near-normal interval over
+    trials; None: not known. It moves where no image changes its class.
     """
 
     name: str
     site: Optional[str]
     bit: Optional[int]
-    words: int
-    trials: int
-    exhaustive: bool
-    drop: float
     interval: Interval
     worst: float
     critical: float
     critical_interval: Interval
-    deviation: float
     margin: Optional[float] = None
     margin_interval: Optional[Interval] = None
 
@@ -103,16 +95,13 @@ def summarize(
     strata: Mapping[str, int],
     rate: Optional[UpsetRate] = None,
     population: Optional[Population] = None,
-    itinerary: Optional[Itinerary] = None,
-    seed: int = 0,
-    clean: Mapping[str, float] = MappingProxyType({}),
-    plan: Optional[Plan] = None,
+    missions: Optional[Missions] = None,
+    plan: Optional[CriticalPlan] = None,
 ) -> Summary:
     """Tables of a campaign; ``strata`` are the words of each stratum by name; ``rate`` the
     physical one, where there is one; ``population`` the memory whose trials were drawn given that
-    something may be read wrong, None of plain ones; ``itinerary`` and ``seed`` those of missions,
-    ``clean`` the exact share of their time in which nothing is read wrong; ``plan`` that of
-    critical bits.
+    something may be read wrong, None of plain ones; ``missions``: those that were followed;
+    ``plan``: that of critical bits.
 
     The order of ``results`` does not matter. Raises ConfigError if there is no trial.
     """
@@ -133,7 +122,7 @@ def summarize(
     timed: List[Threshold] = []  # of the confidence that leaves room for that of the rate
     sure = campaign.confidence
     levels = [(sure, thresholds), *([] if rate is None else [(each_confidence(rate, sure), timed)])]
-    missions: List[MissionSummary] = []
+    told: List[MissionSummary] = []
     for architecture, before in enumerate(golden.metrics):
         drops = {ber: drops_of(at, golden, architecture, population) for ber, at in by_ber.items()}
         scores = None if right is None else right[architecture]
@@ -145,17 +134,15 @@ def summarize(
             points = curves[-1] if at == sure else curve(rows, *of, at, campaign.tolerance)
             known = evidence(drops, at, points, intervals(two_ways, drops, at))
             found.append(estimate(known, campaign.max_drop or 0.0, at))
-        if itinerary is not None:
-            there = followed(rows, itinerary, seed, architecture)
-            mission = mission_summary(there, itinerary, before, campaign, architecture, clean)
-            missions += [] if mission is None else [mission]
+        if missions is not None:
+            mission = mission_summary(rows, missions, before, campaign, architecture)
+            told += [] if mission is None else [mission]
     alone = [r for r in rows.where(of_strata) if r.trial.exhaustive] if plan is not None else []
     studied = tuple(
         _stratum(name, by_stratum[name], words, golden.metrics[0], campaign.confidence)
         for name, words in strata.items()
         if name in by_stratum
     )
-    parts = [Stratum(s.words, s.trials, s.drop, s.deviation, s.exhaustive) for s in studied]
     of_first = [row for row in bers if row.architecture == 0]
     return Summary(
         golden.metrics,
@@ -174,9 +161,9 @@ def summarize(
         if right is None
         else tuple(golden_interval(one, campaign.confidence) for one in right),
         tuple(curves),
-        tuple(missions),
+        tuple(told),
         None if rate is None else rate_summary(rate, sure, timed, campaign.max_drop),
-        additive(parts, golden.bits, of_first, sure),
+        additive(studied, golden.bits, of_first, sure),
         None if plan is None else critical_summary(plan, alone, golden.metrics[0], sure),
     )
 
@@ -210,7 +197,7 @@ def _stratum(
     trial, n = results[0].trial, len(results)
     drops = [(golden - r.metrics[0]) / trial.placed for r in results]
     exhaustive = trial.exhaustive and n == words
-    mean = float(np.mean(drops))
+    found = Stratum.of(words, drops, exhaustive)
     critical = sum(
         r.outcomes.critical + r.outcomes.nan_inf > 0
         if r.outcomes is not None
@@ -220,18 +207,14 @@ def _stratum(
     sampled = _of_stratum(drops, trial.placed, golden, confidence)
     share, sure = critical / n, clopper_pearson(critical, n, confidence)
     return StratumSummary(
+        **vars(found),
         name=name,
         site=trial.site,
         bit=trial.bit,
-        words=words,
-        trials=n,
-        exhaustive=exhaustive,
-        drop=mean,
-        interval=Interval(mean, mean) if exhaustive else sampled,
+        interval=Interval(found.drop, found.drop) if exhaustive else sampled,
         worst=max(drops),
         critical=share,
         critical_interval=Interval(share, share) if exhaustive else sure,
-        deviation=float(np.std(drops, ddof=1)) if n > 1 else 0.0,
         **_margin(results, trial.placed, exhaustive, confidence),
     )
 

@@ -252,7 +252,7 @@ class Evaluation:
             )
         self.injector.observe(self._recorder)
         self._after.restore()
-        self._keeper.batches.clear()
+        self._keeper.parts.clear()
         return found
 
     def calibrate(self, run: Run) -> PhaseOutcome:

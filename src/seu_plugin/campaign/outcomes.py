@@ -51,7 +51,8 @@ class OutputRecorder:
     def _margins(self, output: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
         start, self._at = self._at, self._at + len(output)
         if self.golden is not None and self._at <= len(self.golden):
-            classes = self.golden[start : self._at].to(output.device)
+            self.golden = self.golden.to(output.device)  # moved once: a GPU would be waited for
+            classes = self.golden[start : self._at]
         if output.shape[1] < 2:
             return torch.zeros_like(classes, dtype=torch.float64)
         wide = output.double()  # differences of the largest floats are no float32

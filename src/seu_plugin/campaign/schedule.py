@@ -10,8 +10,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-import numpy as np
-
 from ..analysis.additive import Stratum, allocated
 from ..analysis.columns import Rows
 from ..analysis.curve import curve
@@ -102,15 +100,7 @@ def _more(
     seen = []
     for bits, trials in zip(strata.values(), first):
         drops = [(golden.metrics[0] - results[one.id].metrics[0]) / one.placed for one in trials]
-        seen.append(
-            Stratum(
-                bits,
-                len(drops),
-                float(np.mean(drops)),
-                float(np.std(drops, ddof=1)) if len(drops) > 1 else 0.0,
-                trials[0].exhaustive,
-            )
-        )
+        seen.append(Stratum.of(bits, drops, trials[0].exhaustive))
     return [
         replace(trials[0], number=len(trials) + i)
         for trials, more in zip(first, allocated(seen, study.more))

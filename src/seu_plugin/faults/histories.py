@@ -16,10 +16,11 @@ from ..errors import ConfigError
 from ..memory.layout import Ints
 from .counts import upset_count
 from .itinerary import Floats, Itinerary
-from .mechanisms import Asymmetric, Clusters
+from .mechanisms import Asymmetric
+from .population import Kind
 from .seeding import Streams
 from .site_memory import ReadMap, SiteMemory
-from .units import Cells, Events, Region, read, read_directed, regions
+from .units import Cells, Events, Region, factor, read, read_directed, regions
 
 #: Slots of a period in which a cell is upset once at most: a Poisson number but for two upsets of
 #: one cell in one slot, of which a share of 2**-21 of its exposure are.
@@ -39,111 +40,111 @@ class _Upsets(NamedTuple):
         return _Upsets(self.cell[chosen], self.time[chosen], self.number[chosen])
 
 
+class _Part(NamedTuple):
+    """A region of a site's memory; ``first``: how many cells lie before it, in all sites."""
+
+    memory: SiteMemory
+    name: str
+    region: Region
+    first: int
+
+    @property
+    def cells(self) -> int:
+        return self.region.kind.units * self.region.kind.cells
+
+
+class _Look(NamedTuple):
+    """When which mission is looked at, and at which end of the rate's interval."""
+
+    number: int
+    time: float
+    rate: str
+
+
 class Histories:
     """The memories of all sites of a model, in the order of their addresses, over missions.
 
-    Raises ConfigError for a fault model or a number of upsets that cannot be followed.
+    Raises ConfigError for a number of upsets that cannot be followed.
     """
 
     def __init__(self, memories: Sequence[SiteMemory], itinerary: Itinerary, seed: int) -> None:
         self.itinerary, self._seed = itinerary, seed
-        self._parts: List[Tuple[SiteMemory, List[Tuple[str, Region, int]]]] = []
-        cells = 0
+        self._parts: List[List[_Part]] = []
+        self._cells = 0
         for memory in memories:
-            found = []
+            self._parts.append([])
             for i, region in enumerate(regions(memory)):
-                found.append((f"region {i}", region, cells))
-                cells += region.kind.units * region.kind.cells
-            self._parts.append((memory, found))
-        self._cells = cells
-        expected = cells * itinerary.most_exposure
+                part = _Part(memory, f"region {i}", region, self._cells)
+                self._parts[-1].append(part)
+                self._cells += part.cells
+        expected = self._cells * itinerary.most_exposure
         if expected > MOST_UPSETS:
             raise ConfigError(
-                f"campaign.mission: its memory of {cells:,} cells meets {expected:.3g} upsets in a "
-                f"period; allowed are {MOST_UPSETS:,}: scrub more often"
+                f"campaign.mission: its memory of {self._cells:,} cells meets {expected:.3g} "
+                f"upsets in a period; allowed are {MOST_UPSETS:,}: scrub more often"
             )
+        self._memories = memories
 
     def at(self, number: int, moment: int, rate: str = "") -> Dict[str, ReadMap]:
         """What is read of each site at the ``moment``-th time of mission ``number``."""
-        time = float(self.itinerary.times(self._seed, number)[moment])
+        look = _Look(number, float(self.itinerary.times(self._seed, number)[moment]), rate)
         return {
-            memory.name: self._read(memory, found, number, time, rate)
-            for memory, found in self._parts
+            memory.name: self._read(memory, parts, look)
+            for memory, parts in zip(self._memories, self._parts)
         }
 
-    def _read(
-        self,
-        memory: SiteMemory,
-        found: List[Tuple[str, Region, int]],
-        number: int,
-        time: float,
-        rate: str,
-    ) -> ReadMap:
+    def _read(self, memory: SiteMemory, parts: Sequence[_Part], look: _Look) -> ReadMap:
         model = memory.model
-        streams = Streams(self._seed, memory.name, number)
         if isinstance(model, Asymmetric):
             up, down = Cells(), Cells()
-            for name, region, first in found:
-                several = [
-                    self._kept(memory, f"{what}, {name}", factor, region, first, number, time, rate)
-                    for what, factor in (
-                        ("0 to 1", model.rates.zero_to_one),
-                        ("1 to 0", model.rates.one_to_zero),
-                    )
-                ]
-                for struck, into in zip(_last_ones(*several), (up, down)):
-                    _put(region, struck, into)
+            for part in parts:
+                ups = self._kept(part, f"0 to 1, {part.name}", model.rates.zero_to_one, look)
+                downs = self._kept(part, f"1 to 0, {part.name}", model.rates.one_to_zero, look)
+                for struck, into in zip(_last_ones(ups, downs), (up, down)):
+                    _put(part.region, struck, into)
             return read_directed(memory, up, down)
         cells = Cells()
-        for name, region, first in found:
-            factor = model.event_rate(1.0) if isinstance(model, Clusters) else 1.0
-            upsets = self._kept(memory, name, factor, region, first, number, time, rate)
-            if isinstance(model, Clusters):
-                assert isinstance(region, Events)
-                cells.events[region.block.purpose] = upsets.cell
-                cells.numbers[region.block.purpose] = upsets.number
+        for part in parts:
+            upsets = self._kept(part, part.name, factor(memory), look)
+            if isinstance(part.region, Events):
+                cells.events[part.region.block.purpose] = upsets.cell
+                cells.numbers[part.region.block.purpose] = upsets.number
             else:
-                _put(region, _odd(upsets.cell), cells)
-        return read(memory, cells, streams)
+                _put(part.region, _odd(upsets.cell), cells)
+        return read(memory, cells, Streams(self._seed, memory.name, look.number))
 
-    def _kept(
-        self,
-        memory: SiteMemory,
-        purpose: str,
-        factor: float,
-        region: Region,
-        first: int,
-        number: int,
-        time: float,
-        rate: str,
-    ) -> _Upsets:
-        """Upsets of a region up to ``time`` that no scrub and no read has mended."""
-        it, kind = self.itinerary, region.kind
+    def _kept(self, part: _Part, purpose: str, often: float, look: _Look) -> _Upsets:
+        """Upsets of a part up to the time of a look that no scrub and no read has mended.
+        ``often``: of each cell, as a multiple of the rate."""
+        it, kind, time = self.itinerary, part.region.kind, look.time
         period = int(time // it.period)
-        several = []
-        for one in (period - 1, period) if it.sweeping and period else (period,):
-            streams = Streams(self._seed, memory.name, number, one)
-            upsets = self._arrivals(streams, purpose, kind.units * kind.cells, factor, one, rate)
-            several.append(upsets.where(upsets.time <= time))
+        several = [
+            self._arrivals(part, purpose, often, look, one)
+            for one in ((period - 1, period) if it.sweeping and period else (period,))
+        ]
         found = _Upsets(*(np.concatenate(columns) for columns in zip(*several)))
+        found = found.where(found.time <= time)
         if it.sweeping:
-            address = (first + found.cell // kind.cells * kind.cells) / self._cells
+            address = (part.first + found.cell // kind.cells * kind.cells) / self._cells
             swept = (period + address) * it.period
             swept = np.where(swept <= time, swept, swept - it.period)
             found = found.where(found.time > swept)
         if it.read_every is not None:
-            found = found.where(_not_corrected(found, kind.cells, kind.least, it.read_every, time))
+            found = found.where(_not_corrected(found, kind, it.read_every, time))
         return found
 
     def _arrivals(
-        self, streams: Streams, purpose: str, cells: int, factor: float, period: int, rate: str
+        self, part: _Part, purpose: str, often: float, look: _Look, period: int
     ) -> _Upsets:
-        it = self.itinerary
+        """All upsets of a part in a period. O(upsets)."""
+        it, rate = self.itinerary, look.rate
         start, end = (it.exposure(rate, it.period * n) for n in (period, period + 1))
-        stream = streams.of(f"upsets of {purpose}{f' at the {rate} rate' if rate else ''}")
-        expected = (end - start) * factor
-        n = upset_count(stream.word(), cells << _SLOTS, expected * 2.0**-_SLOTS)
-        cell = stream.many_positions(n, cells)
+        stream = Streams(self._seed, part.memory.name, look.number, period).of(
+            f"upsets of {purpose}{f' at the {rate} rate' if rate else ''}"
+        )
+        expected = (end - start) * often
+        n = upset_count(stream.word(), part.cells << _SLOTS, expected * 2.0**-_SLOTS)
+        cell = stream.many_positions(n, part.cells)
         exposure = start + stream.words(n).astype(np.float64) * 2.0**-64 * (end - start)
         return _Upsets(cell, it.time_of(rate, exposure), (period << 32) + np.arange(n))
 
@@ -169,19 +170,16 @@ def _last_ones(up: _Upsets, down: _Upsets) -> Tuple[Ints, Ints]:
     return cell[last & to_one], cell[last & ~to_one]
 
 
-def _not_corrected(
-    upsets: _Upsets, cells: int, least: int, every: float, now: float
-) -> npt.NDArray[np.bool_]:
+def _not_corrected(upsets: _Upsets, kind: Kind, every: float, now: float) -> npt.NDArray[np.bool_]:
     """Which upsets are still there if at multiples of ``every`` each unit is read and, with fewer
-    than ``least`` wrong cells, written anew. A unit with more stays as it is."""
+    wrong cells than are dangerous, written anew. A unit with more stays as it is."""
     slot = np.floor(upsets.time / every).astype(np.int64)
-    unit = upsets.cell // cells
-    order = np.lexsort((upsets.cell, slot, unit))
-    keys = np.stack((unit[order], slot[order], upsets.cell[order]), axis=1)
+    unit = upsets.cell // kind.cells
+    keys = np.stack((unit, slot, upsets.cell), axis=1)
     found, counts = np.unique(keys, axis=0, return_counts=True)
     wrong = found[counts % 2 == 1][:, :2]
     units, several = np.unique(wrong, axis=0, return_counts=True)
-    lasting = units[several >= least]  # ascending by unit, then by slot
+    lasting = units[several >= kind.least]  # ascending by unit, then by slot
     which, place = np.unique(lasting[:, 0], return_index=True)
     current = int(now // every)
     kept = slot == current

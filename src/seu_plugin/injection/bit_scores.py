@@ -2,8 +2,8 @@
 
 The score of a bit is |dm/dw| * |change of w if the bit flips|, with m the margin of the top-1 class
 in logits; gradients of small parts of the images are added as squares, so that what one image gains
-does not hide what another loses. (First-order criteria: LeCun, Denker, Solla, Optimal brain damage,
-NeurIPS 1989; Hoang, Hanif, Shafique, FT-ClipAct, DATE 2020, and others rank weights likewise.)
+does not hide what another loses. (Bits are ranked by gradients in A. S. Rakin, Z. He, D. Fan,
+Bit-flip attack: crushing neural network with progressive bit search, ICCV 2019.)
 """
 
 from __future__ import annotations
@@ -29,11 +29,12 @@ UNSEEN = 0.01
 
 
 class InputKeeper:
-    """Sees forwards, and keeps what the first ones were given, until that is so many images."""
+    """Sees forwards, and keeps what the first ones were given, in parts of ``PART`` images, until
+    that is so many images."""
 
     def __init__(self, images: int) -> None:
         self._left = images
-        self.batches: List[Tuple[Any, ...]] = []
+        self.parts: List[Tuple[Any, ...]] = []
         self.classes = True
 
     def __call__(self, output: Any, inputs: Sequence[Any] = ()) -> None:
@@ -42,10 +43,14 @@ class InputKeeper:
         if not isinstance(output, torch.Tensor) or output.dim() != 2 or output.shape[1] < 2:
             self.classes = False
             return
+        images = min(len(output), self._left)
         with torch.inference_mode(False), torch.no_grad():
-            kept = (x.clone()[: self._left] if _is_images(x, output) else x for x in inputs)
-            self.batches.append(tuple(kept))
-        self._left -= len(output)
+            for start in range(0, images, PART):
+                here = slice(start, min(start + PART, images))
+                self.parts.append(
+                    tuple(x[here].clone() if _is_images(x, output) else x for x in inputs)
+                )
+        self._left -= images
 
 
 def _is_images(value: Any, output: torch.Tensor) -> bool:
@@ -66,13 +71,13 @@ def bit_scores(
 
     Raises ConfigError for outputs that are no logits of classes.
     """
-    if not kept.classes or not kept.batches:
+    if not kept.classes or not kept.parts:
         raise ConfigError(
             "campaign.critical: needs outputs of shape [images, classes], the first argument of "
             "the model its images"
         )
     used = [site for site in sites if widths[site.name]]
-    squares, margin = _squares(model, used, kept.batches)
+    squares, margin = _squares(model, used, kept.parts)
     found = {}
     for site, square in zip(used, squares):
         (width,) = widths[site.name]
@@ -87,7 +92,7 @@ def bit_scores(
 
 
 def _squares(
-    model: nn.Module, sites: Sequence[Site], batches: Sequence[Tuple[Any, ...]]
+    model: nn.Module, sites: Sequence[Site], parts: Sequence[Tuple[Any, ...]]
 ) -> Tuple[List[torch.Tensor], float]:
     """Of each site, the sum over parts of the images of squared gradients, like its weight; and the
     root of the sum of squared margins."""
@@ -95,29 +100,17 @@ def _squares(
     sums = {id(weight): torch.zeros_like(weight, dtype=torch.float32) for weight in learning}
     margins = 0.0
     with _requiring(learning), torch.enable_grad():
-        for batch in batches if learning else ():
-            for part in _parts(batch):
-                best = model(*part).float().topk(2, dim=1).values
-                margin = (best[:, 0] - best[:, 1]).sum()
-                margins += float(margin.detach()) ** 2
-                found = torch.autograd.grad(margin, learning, allow_unused=True)
-                for weight, gradient in zip(learning, found):
-                    if gradient is not None:
-                        sums[id(weight)] += gradient.detach().float().square()
+        for part in parts if learning else ():
+            best = model(*part).float().topk(2, dim=1).values
+            margin = (best[:, 0] - best[:, 1]).sum()
+            margins += float(margin.detach()) ** 2
+            found = torch.autograd.grad(margin, learning, allow_unused=True)
+            for weight, gradient in zip(learning, found):
+                if gradient is not None:
+                    sums[id(weight)] += gradient.detach().float().square()
     nothing = torch.zeros(1)
     several = [sums.get(id(site.weight), nothing.expand(site.words)) for site in sites]
     return several, margins**0.5 or 1.0
-
-
-def _parts(batch: Tuple[Any, ...]) -> Iterator[Tuple[Any, ...]]:
-    images = len(batch[0]) if batch and isinstance(batch[0], torch.Tensor) else 1
-    for start in range(0, images, PART):
-        yield tuple(
-            x[start : start + PART]
-            if isinstance(x, torch.Tensor) and x.dim() > 0 and len(x) == images
-            else x
-            for x in batch
-        )
 
 
 @contextmanager

@@ -3,38 +3,18 @@ No torch."""
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional, Protocol, Tuple
+from typing import TYPE_CHECKING, Dict, List, Tuple
 
 from ..faults.itinerary import Itinerary
-from ..faults.rates import Rate, seconds
+from ..faults.rates import seconds
 from ..faults.upset_rate import UpsetRate
-from ..memory.protection import Rules
 from .mission import Mission
 
-
-class MissionSection(Protocol):
-    """What is asked of the section."""
-
-    @property
-    def mode(self) -> str: ...
-    @property
-    def rate(self) -> Optional[Rate]: ...
-    @property
-    def persistence(self) -> str: ...
-    @property
-    def targets(self) -> Tuple[str, ...]: ...
-    @property
-    def protection(self) -> Rules: ...
-    @property
-    def enable_in_training(self) -> bool: ...
-    @property
-    def enable_in_search(self) -> bool: ...
-    @property
-    def ber_by_epoch(self) -> Any: ...
-    def model_dump(self) -> Dict[str, Any]: ...
+if TYPE_CHECKING:
+    from .section import FaultInjectionSection
 
 
-def check_mission(section: MissionSection, mission: Mission) -> None:
+def check_mission(section: FaultInjectionSection, mission: Mission) -> None:
     """Raise ValueError for a mission that cannot be followed."""
     if (section.rate is None) == (mission.environments is None):
         found = "neither" if section.rate is None else "both"
@@ -74,7 +54,7 @@ def check_mission(section: MissionSection, mission: Mission) -> None:
         raise ValueError("rate.exposure: required for training and search, whose BER it makes")
 
 
-def environments(section: MissionSection, mission: Mission) -> List[UpsetRate]:
+def environments(section: FaultInjectionSection, mission: Mission) -> List[UpsetRate]:
     """The rates of the mission, in the order of its time."""
     written = section.model_dump()
     if mission.environments is None:
@@ -83,7 +63,7 @@ def environments(section: MissionSection, mission: Mission) -> List[UpsetRate]:
     return [UpsetRate.of(one.rate, written) for one in mission.environments]
 
 
-def itinerary(section: MissionSection, mission: Mission, confidence: float) -> Itinerary:
+def itinerary(section: FaultInjectionSection, mission: Mission, confidence: float) -> Itinerary:
     """The mission at its rate; of counted ones, also at the ends of intervals that together hold
     all rates with half of what ``confidence`` leaves."""
     several = environments(section, mission)

@@ -139,8 +139,9 @@ class FaultInjectionSection(InjectionSettings):
             period, sure = campaign.mission.period, campaign.confidence
             several = environments(self, campaign.mission)
             return tuple(sorted({ber for one in several for ber in one.bers(period, sure)}))
-        if self.upset_rate is not None and self.upset_rate.exposure is not None:
-            return self.upset_rate.bers(self.upset_rate.exposure, campaign.confidence)
+        rate = self.upset_rate
+        if rate is not None and rate.exposure is not None:
+            return rate.bers(rate.exposure, campaign.confidence)
         return (self.ber,) if self.ber else GRID
 
     @property

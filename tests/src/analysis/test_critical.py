@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from seu_plugin.analysis.critical import (
     CRITICAL,
-    Plan,
+    CriticalPlan,
     critical_summary,
     inclusion,
     plan_of,
@@ -116,4 +116,4 @@ def test_a_damaged_plan_is_named(tmp_path, change):
 def test_the_same_seed_draws_the_same_bits():
     assert made(np.arange(400.0), 50) == made(np.arange(400.0), 50)
     assert made(np.arange(400.0), 50, 2) != made(np.arange(400.0), 50)
-    assert isinstance(made(np.arange(400.0), 50), Plan)
+    assert isinstance(made(np.arange(400.0), 50), CriticalPlan)

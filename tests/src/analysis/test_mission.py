@@ -6,7 +6,7 @@ import pytest
 import bare
 import event_by_event
 from seu_plugin.analysis.columns import Rows
-from seu_plugin.analysis.mission import Followed, followed, mission_summary
+from seu_plugin.analysis.mission import Missions, mission_summary
 from seu_plugin.analysis.trials import Trial, TrialResult
 from seu_plugin.faults.histories import Histories
 from seu_plugin.faults.itinerary import Itinerary
@@ -30,8 +30,7 @@ def results(accuracies, rate=None):
 def summary(rows, itinerary=PLAN, golden=98.0, **campaign):
     mission = {"duration": "8 d", **campaign.pop("mission", {})}
     settings = CampaignSettings(mission=mission, **campaign)
-    missions = followed(Rows.of(rows), itinerary, 7, 0)
-    return mission_summary(missions, itinerary, golden, settings)
+    return mission_summary(Rows.of(rows), Missions(itinerary, 7), golden, settings)
 
 
 def test_means_and_availability_by_hand():
@@ -103,9 +102,8 @@ def test_the_mean_over_times_is_unbiased_however_few_they_are():
         itinerary = Itinerary(20 * DAY, 5 * DAY, points, ONE_RATE)
         times = np.array([itinerary.times(7, n) for n in range(200)])
         accuracy = np.where(times % (5 * DAY) < 3.3 * DAY, 98.0, 10.0)
-        found = mission_summary(
-            {"": Followed(times, accuracy)}, itinerary, 98.0, CampaignSettings()
-        )
+        rows = Rows.of(results(accuracy.tolist()))
+        found = mission_summary(rows, Missions(itinerary, 7), 98.0, CampaignSettings())
         assert found.availability.mean == pytest.approx(3.3 / 5, abs=0.015)
 
 
@@ -128,8 +126,8 @@ def campaign(seed, points, missions, sweeping):
             wrong = (masks[:, None] >> np.arange(4) & 1).astype(bool).ravel()
             lost = min(event_by_event.drop(wrong), 98.0)
             rows.append(TrialResult(Trial(number, moment=moment), (98.0 - lost,)))
-    missions = followed(Rows.of(rows), itinerary, seed, 0)
-    return mission_summary(missions, itinerary, 98.0, CampaignSettings(max_drop=MAX_DROP))
+    asked = Missions(itinerary, seed), 98.0, CampaignSettings(max_drop=MAX_DROP)
+    return mission_summary(Rows.of(rows), *asked)
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["all at once", "sweeping"])
@@ -176,9 +174,9 @@ def test_intervals_hold_what_events_give(simulated, points):
 
 def test_no_interval_reaches_below_what_is_exact():
     rows = results([(98, 98, 98, 98)] * 5)
-    missions = followed(Rows.of(rows), PLAN, 7, 0)
     settings = CampaignSettings(mission={"duration": "8 d"})
-    found = mission_summary(missions, PLAN, 98.0, settings, 0, {"": 0.99995})
+    asked = Missions(PLAN, 7, {"": 0.99995})
+    found = mission_summary(Rows.of(rows), asked, 98.0, settings)
     assert found.availability.any_law == (0.99995, 1.0)
     assert found.average_any_law.low == pytest.approx(98.0 * 0.99995)
     text = "\n".join(found.text())
