@@ -43,7 +43,8 @@ class Verdict(NamedTuple):
             f"({low:.2f} ... {high:.2f}) over {self.row.trials} fault maps"
         )
         if self.predicted and self.row.drop > 0.0:
-            told += f"; {self.predicted:.2g} was predicted, {self.predicted / self.row.drop:.2g} x"
+            times = self.predicted / self.row.drop
+            told += f"; predicted was at most {self.predicted:.2g}, {times:.2g} times that"
         if self.holds:
             return f"{told}: the target of {self.target:g} holds"
         if low > self.target:
@@ -83,6 +84,7 @@ def verify(
             f"{folder}: was made from Python, so there is no host to start; use "
             "--no-verify and give the protection to Campaign"
         )
+    settings = without_rate_of_mission(settings, manifest.get("rate"))
     make_folder(output)
     path = output / "protection.yaml"
     write_whole(path, yaml.safe_dump(dict(settings), sort_keys=False))
@@ -98,6 +100,16 @@ def verify(
     if ended.returncode:
         raise InjectionError(f"the verifying campaign ended with exit code {ended.returncode}")
     return verdict(summary_of([output]), ber, target)
+
+
+def without_rate_of_mission(
+    settings: Mapping[str, Any], rate: Optional[Mapping[str, Any]]
+) -> Mapping[str, Any]:
+    """``settings`` that switch off a ``rate`` without an exposure: without the mission that it was
+    for, it makes no BER, and none is asked of it."""
+    if rate is None or "exposure" in rate:
+        return settings
+    return {SECTION: {**settings[SECTION], "rate": None}}
 
 
 def without_changes(command: Sequence[str], section: Mapping[str, Any]) -> List[str]:

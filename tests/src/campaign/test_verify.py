@@ -7,7 +7,7 @@ import pytest
 import made_up
 from seu_plugin.analysis.intervals import Interval
 from seu_plugin.analysis.planner import Part, plan
-from seu_plugin.campaign.verify import Verdict, overlay, verdict
+from seu_plugin.campaign.verify import Verdict, overlay, verdict, without_rate_of_mission
 from seu_plugin.errors import InjectionError
 
 
@@ -38,3 +38,23 @@ def test_the_verdict_is_that_of_the_planned_ber():
         assert f"at BER {row.ber:g}:" in verdict(summary, row.ber, 1.0).text()
     with pytest.raises(InjectionError, match=r"no trial at BER 0\.5"):
         verdict(summary, 0.5, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("rate", "kept"),
+    [
+        (None, True),
+        ({"upsets_per_bit_day": 1e-3, "exposure": "3 d"}, True),
+        ({"upsets_per_bit_day": 1e-3}, False),
+    ],
+)
+def test_a_rate_that_was_for_a_mission_makes_no_ber_without_it(rate, kept):
+    settings = {"fault_injection": {"campaign": {"ber": [1e-2]}}}
+    found = without_rate_of_mission(settings, rate)["fault_injection"]
+    assert ("rate" in found) is not kept
+    assert found.get("rate") is None and found["campaign"] == {"ber": [1e-2]}
+
+
+def test_what_was_predicted_is_told_beside_what_was_found():
+    row = replace(made_up.summary().bers[0], drop=0.5, drop_normal_interval=Interval(0.4, 0.6))
+    assert "predicted was at most 1, 2 times that" in Verdict(row, 1.0, 1.0).text()
